@@ -1,0 +1,70 @@
+# Two commands do everything from a fresh clone: `make demo` and `make test`.
+# Needs only Python 3.11+ with headers, a C++20 compiler and a package registry.
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv pip install --quiet --python $(PY)
+# uv does not look at pip's own setting of local wheels; empty elsewhere.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.cpp native/*/*.h) CMakeLists.txt
+SOURCES := src tests examples benchmarks scripts
+
+.PHONY: help demo test test-slow check lint types imports docs bench format weight clean
+help:
+	@echo "make demo       index and search the bundled Cranfield collection"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the long tests"
+	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
+	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets"
+	@echo "make weight     size of a base installation"
+
+# The base installation: the package and what it needs to run.
+$(VENV)/.base: pyproject.toml constraints.txt $(NATIVE)
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@echo "installing plait into $(VENV) (builds the native kernels)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) -c constraints.txt --group build
+	@$(UV) -c constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@$(UV) -c constraints.txt --group dev
+	@touch $@
+
+demo: $(VENV)/.base
+	@$(PY) examples/demo.py
+
+test: $(VENV)/.dev
+	$(PY) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(PY) -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+
+types: $(VENV)/.dev
+	$(PY) -m mypy
+
+imports: $(VENV)/.dev
+	$(VENV)/bin/lint-imports --no-cache
+
+docs: $(VENV)/.dev
+	$(PY) scripts/check_docs.py
+
+check: lint types imports docs test test-slow
+
+format: $(VENV)/.dev
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+bench: $(VENV)/.dev
+	@test -n "$(DATA)" || { echo "say where the data sets are: make bench DATA=folder"; exit 2; }
+	$(PY) benchmarks/run.py $(DATA)
+
+weight: $(VENV)/.base
+	@scripts/weight.sh
+
+clean:
+	rm -rf $(VENV) build demo_index

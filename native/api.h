@@ -1,0 +1,193 @@
+// What the Python bindings and the kernels agree on: plain arguments, a status, and one table of
+// functions for each instruction set. src/plait/kernels/reference.py says what every kernel computes.
+//
+// This header is compiled with different instruction sets into one library, so it must hold no
+// function bodies: the linker keeps one copy of an inline function, and that copy could be the one
+// compiled for a newer processor than the machine has.
+#pragma once
+
+#include <cstdint>
+
+namespace plait {
+
+enum class Fault : int32_t {
+    none,
+    memory,    // the kernel could not allocate its scratch space
+    doc,       // docs[where] is not a document of the segment
+    offset,    // offsets[where] is negative, descending or beyond the tokens
+    code,      // codes[where] is not a centroid
+    probe,     // probes[where] is not a centroid
+    list,      // ivf_offsets[where] is negative, descending or beyond the documents listed
+    pid,       // ivf_pids[where] is not a document
+    unsorted,  // ivf_pids[where] is smaller than the entry before it
+};
+
+struct Status {
+    Fault fault;
+    int64_t where;
+};
+
+// A segment's documents, and those of them to score.
+struct Docs {
+    const int64_t* offsets;
+    int64_t ndocs;
+    int64_t ntokens;
+    const uint32_t* docs;
+    int64_t count;
+};
+
+struct Residuals {
+    const uint32_t* codes;
+    const uint8_t* rows;
+    int64_t ntokens;
+    int64_t dim;
+    int nbits;
+};
+
+struct MaxsimArgs {
+    const float* query;
+    int64_t nq;
+    const float* vectors;
+    int64_t dim;
+    Docs docs;
+    float* scores;
+};
+
+struct MaxsimCodesArgs {
+    const int8_t* query;
+    int64_t nq;
+    const float* lane_weights;
+    const int16_t* table;
+    int64_t ncentroids;
+    int64_t lanes;
+    int shift;
+    const uint8_t* levels;
+    Residuals residuals;
+    const uint16_t* scales;  // f16
+    Docs docs;
+    float* scores;
+};
+
+struct ApproximateArgs {
+    const int16_t* table;
+    int64_t ncentroids;
+    int64_t lanes;
+    const float* lane_weights;
+    const uint32_t* codes;
+    Docs docs;
+    float* scores;
+};
+
+struct CentroidScoresArgs {
+    const int8_t* query;
+    int64_t nq;
+    const uint8_t* centroids;
+    const float* row_scale;
+    int64_t ncentroids;
+    int64_t dim;
+    int64_t lanes;
+    int16_t* table;
+};
+
+struct AssignArgs {
+    const float* vectors;
+    int64_t count;
+    const uint8_t* centroids;
+    const float* scales;
+    int64_t ncentroids;
+    int64_t dim;
+    uint32_t* codes;
+};
+
+struct SumArgs {
+    const float* vectors;
+    const uint32_t* codes;
+    int64_t count;
+    int64_t ncentroids;
+    int64_t dim;
+    double* sums;     // zeros at first
+    int64_t* counts;  // zeros at first
+};
+
+struct CompressArgs {
+    const float* vectors;
+    const float* centroids;
+    int64_t ncentroids;
+    const uint32_t* codes;
+    const float* cutoffs;
+    int64_t ntokens;
+    int64_t dim;
+    int nbits;
+    uint8_t* rows;
+};
+
+struct DecompressArgs {
+    Residuals residuals;
+    const float* centroids;
+    int64_t ncentroids;
+    const float* weights;
+    float* vectors;   // may be null
+    uint16_t* norms;  // f16 inverse norms; may be null
+};
+
+struct TopCentroidsArgs {
+    const int16_t* table;
+    int64_t ncentroids;
+    int64_t lanes;
+    int64_t nq;
+    int64_t nprobe;
+    uint32_t* best;
+};
+
+struct GatherArgs {
+    const int16_t* table;
+    int64_t ncentroids;
+    int64_t lanes;
+    const uint32_t* probes;
+    int64_t nq;
+    int64_t nprobe;
+    const float* lane_weights;
+    const int64_t* list_offsets;
+    const uint32_t* pids;
+    int64_t npids;
+    const uint8_t* allowed;  // may be null
+    int64_t ndocs;
+    // Room for min(ndocs, npids) answers.
+    uint32_t* docs;
+    float* scores;
+    int64_t found;
+};
+
+struct TopKArgs {
+    const float* scores;
+    int64_t count;
+    int64_t k;
+    int64_t* positions;
+};
+
+struct Kernels {
+    const char* name;
+    Status (*maxsim)(const MaxsimArgs&);
+    Status (*maxsim_codes)(const MaxsimCodesArgs&);
+    Status (*approximate)(const ApproximateArgs&);
+    Status (*centroid_scores)(const CentroidScoresArgs&);
+    Status (*assign)(const AssignArgs&);
+    Status (*sum_by_centroid)(const SumArgs&);
+    Status (*compress)(const CompressArgs&);
+    Status (*decompress)(const DecompressArgs&);
+    Status (*top_centroids)(const TopCentroidsArgs&);
+    Status (*gather)(GatherArgs&);
+    Status (*top_k)(const TopKArgs&);
+};
+
+// The kernels compiled for each instruction set that this machine has, slowest first.
+const Kernels* const* available_kernels(int& count);
+
+namespace scalar { extern const Kernels kernels; }
+#if defined(__x86_64__)
+namespace avx2 { extern const Kernels kernels; }
+namespace avxvnni { extern const Kernels kernels; }
+namespace avx512 { extern const Kernels kernels; }
+#endif
+
+}  // namespace plait

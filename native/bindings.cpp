@@ -1,0 +1,430 @@
+// The door between Python and the kernels: arguments are checked here, so that a kernel may trust
+// every size it is given. What lies inside the arrays (codes, offsets, pids) may come from a broken
+// file and is checked by the kernels while they read it.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "api.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+using plait::Fault;
+using plait::Kernels;
+using plait::Status;
+using Array = nb::ndarray<nb::ro>;
+
+struct Half {
+    uint16_t bits;
+};
+
+template <class T>
+nb::dlpack::dtype dtype_of() {
+    if constexpr (std::is_same_v<T, Half>)
+        return {static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+    else
+        return nb::dtype<T>();
+}
+
+std::string name_of(nb::dlpack::dtype type) {
+    using Code = nb::dlpack::dtype_code;
+    const char* kind = type.code == static_cast<uint8_t>(Code::Int)     ? "int"
+                       : type.code == static_cast<uint8_t>(Code::UInt)  ? "uint"
+                       : type.code == static_cast<uint8_t>(Code::Float) ? "float"
+                                                                        : "other";
+    return kind + std::to_string(type.bits);
+}
+
+[[noreturn]] void refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
+
+void require(bool condition, const std::string& message) {
+    if (!condition) refuse(message);
+}
+
+template <class T>
+struct View {
+    const T* data;
+    int64_t rows;
+    int64_t columns;  // 1 for a vector
+};
+
+template <class T>
+View<T> view(const Array& array, const char* name, size_t ndim) {
+    if (array.dtype() != dtype_of<T>() || array.ndim() != ndim || array.device_type() != nb::device::cpu::value)
+        throw nb::type_error((std::string(name) + " must be " + name_of(dtype_of<T>()) + " with " +
+                              std::to_string(ndim) + " dimension(s), got " + name_of(array.dtype()) + " with " +
+                              std::to_string(array.ndim()))
+                                 .c_str());
+    int64_t expected = 1;
+    for (size_t i = ndim; i-- > 0 && array.size();) {
+        require(array.shape(i) == 1 || array.stride(i) == expected,
+                std::string(name) + " must be contiguous in C order");
+        expected *= static_cast<int64_t>(array.shape(i));
+    }
+    return {static_cast<const T*>(array.data()), static_cast<int64_t>(array.shape(0)),
+            ndim == 2 ? static_cast<int64_t>(array.shape(1)) : 1};
+}
+
+void require_size(const char* name, int64_t got, int64_t expected, const char* meaning) {
+    if (got != expected)
+        refuse(std::string(name) + " has " + std::to_string(got) + " " + meaning + ", expected " +
+               std::to_string(expected));
+}
+
+void require_dim(int64_t dim) {
+    // Up to here the sums of products of bytes fit an i32.
+    require(dim >= 1 && dim < 65536, "dim must be between 1 and 65535, got " + std::to_string(dim));
+}
+
+void require_lanes(int64_t lanes, int64_t nq, int64_t weights) {
+    require(lanes >= 16 && lanes % 16 == 0, "table must have a multiple of 16 columns, got " + std::to_string(lanes));
+    require(nq <= lanes, "table has " + std::to_string(lanes) + " columns, too few for " + std::to_string(nq) +
+                             " query tokens");
+    require_size("lane_weights", weights, lanes, "entries");
+}
+
+void require_nbits(int nbits) {
+    require(nbits == 1 || nbits == 2 || nbits == 4 || nbits == 8,
+            "nbits must be 1, 2, 4 or 8, got " + std::to_string(nbits));
+}
+
+// An array that a kernel fills; Python frees it.
+template <class T>
+class Result {
+public:
+    explicit Result(int64_t count, bool zeros = false)
+        : data_(static_cast<T*>(zeros ? std::calloc(static_cast<size_t>(count) + 1, sizeof(T))
+                                      : std::malloc((static_cast<size_t>(count) + 1) * sizeof(T)))) {
+        if (!data_) throw std::bad_alloc();
+    }
+    ~Result() { std::free(data_); }
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
+
+    T* data() { return data_; }
+
+    void shrink(int64_t count) {
+        if (void* smaller = std::realloc(data_, (static_cast<size_t>(count) + 1) * sizeof(T)))
+            data_ = static_cast<T*>(smaller);
+    }
+
+    nb::object release(std::initializer_list<size_t> shape) {
+        nb::capsule owner(data_, [](void* p) noexcept { std::free(p); });
+        nb::ndarray<nb::numpy> array(data_, shape, owner, {}, dtype_of<T>());
+        data_ = nullptr;
+        return nb::cast(array);
+    }
+
+private:
+    T* data_;
+};
+
+// What a broken array was measured against, for the message.
+struct Limits {
+    int64_t ncentroids = 0, ndocs = 0, ntokens = 0;
+};
+
+[[noreturn]] void report(const Status& status, const Limits& limits) {
+    const std::string at = "[" + std::to_string(status.where) + "] ";
+    switch (status.fault) {
+        case Fault::doc:
+            refuse("docs" + at + "is out of range: the segment has " + std::to_string(limits.ndocs) + " documents");
+        case Fault::offset:
+            refuse("offsets" + at + "is out of range: offsets must ascend from 0 to at most " +
+                   std::to_string(limits.ntokens) + " tokens");
+        case Fault::code:
+            refuse("codes" + at + "is out of range: there are " + std::to_string(limits.ncentroids) + " centroids");
+        case Fault::probe:
+            refuse("probes" + at + "(counted over all rows) is out of range: there are " +
+                   std::to_string(limits.ncentroids) + " centroids");
+        case Fault::list:
+            refuse("ivf_offsets" + at + "is out of range: offsets must ascend from 0 to the length of ivf_pids");
+        case Fault::pid:
+            refuse("ivf_pids" + at + "is out of range: the segment has " + std::to_string(limits.ndocs) + " documents");
+        case Fault::unsorted: refuse("ivf_pids" + at + "is out of range: a list must ascend");
+        default: throw std::bad_alloc();
+    }
+}
+
+template <class Args>
+void call(Status (*kernel)(Args&), std::remove_const_t<Args>& args, const Limits& limits) {
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = kernel(args);
+    }
+    if (status.fault != Fault::none) report(status, limits);
+}
+
+plait::Docs docs_of(const Array& offsets, const Array& docs, int64_t ntokens) {
+    const auto starts = view<int64_t>(offsets, "offsets", 1);
+    const auto chosen = view<uint32_t>(docs, "docs", 1);
+    require(starts.rows >= 1, "offsets must have one entry more than there are documents, got none");
+    return {starts.data, starts.rows - 1, ntokens, chosen.data, chosen.rows};
+}
+
+plait::Residuals residuals_of(const Array& codes, const Array& residuals, int64_t dim, int nbits) {
+    require_dim(dim);
+    require_nbits(nbits);
+    const auto code = view<uint32_t>(codes, "codes", 1);
+    const auto rows = view<uint8_t>(residuals, "residuals", 2);
+    require_size("residuals", rows.rows, code.rows, "rows");
+    require_size("residuals", rows.columns, (dim * nbits + 7) / 8, "bytes in a row");
+    return {code.data, rows.data, code.rows, dim, nbits};
+}
+
+size_t extent(int64_t value) { return static_cast<size_t>(value); }
+
+nb::object maxsim(const Kernels& kernels, const Array& query, const Array& vectors, const Array& offsets,
+                  const Array& docs) {
+    const auto q = view<float>(query, "query", 2);
+    const auto v = view<float>(vectors, "vectors", 2);
+    require_dim(q.columns);
+    require_size("vectors", v.columns, q.columns, "columns");
+    const plait::Docs chosen = docs_of(offsets, docs, v.rows);
+    Result<float> scores(chosen.count);
+    plait::MaxsimArgs args{q.data, q.rows, v.data, q.columns, chosen, scores.data()};
+    call(kernels.maxsim, args, {0, chosen.ndocs, chosen.ntokens});
+    return scores.release({extent(chosen.count)});
+}
+
+nb::object maxsim_codes(const Kernels& kernels, const Array& query8, const Array& lane_weights, const Array& table,
+                        int shift, const Array& levels, int nbits, const Array& codes, const Array& residuals,
+                        const Array& scales, const Array& offsets, const Array& docs) {
+    const auto q = view<int8_t>(query8, "query8", 2);
+    const auto weights = view<float>(lane_weights, "lane_weights", 1);
+    const auto scored = view<int16_t>(table, "table", 2);
+    const auto level = view<uint8_t>(levels, "levels", 1);
+    const auto scale = view<Half>(scales, "scales", 1);
+    require_lanes(scored.columns, q.rows, weights.rows);
+    require(shift >= 0 && shift <= 15, "shift must be between 0 and 15, got " + std::to_string(shift));
+    const plait::Residuals rows = residuals_of(codes, residuals, q.columns, nbits);
+    require_size("levels", level.rows, 1 << nbits, "entries");
+    for (int64_t i = 0; nbits != 8 && i < level.rows; ++i)
+        require(level.data[i] < 128, "levels must be below 128 unless nbits is 8");
+    require_size("scales", scale.rows, rows.ntokens, "entries");
+    const plait::Docs chosen = docs_of(offsets, docs, rows.ntokens);
+    Result<float> scores(chosen.count);
+    plait::MaxsimCodesArgs args{q.data, q.rows, weights.data, scored.data, scored.rows, scored.columns, shift,
+                                level.data, rows, &scale.data->bits, chosen, scores.data()};
+    call(kernels.maxsim_codes, args, {scored.rows, chosen.ndocs, chosen.ntokens});
+    return scores.release({extent(chosen.count)});
+}
+
+nb::object approximate(const Kernels& kernels, const Array& table, const Array& lane_weights, const Array& codes,
+                       const Array& offsets, const Array& docs) {
+    const auto scored = view<int16_t>(table, "table", 2);
+    const auto weights = view<float>(lane_weights, "lane_weights", 1);
+    const auto code = view<uint32_t>(codes, "codes", 1);
+    require_lanes(scored.columns, 0, weights.rows);
+    const plait::Docs chosen = docs_of(offsets, docs, code.rows);
+    Result<float> scores(chosen.count);
+    plait::ApproximateArgs args{scored.data, scored.rows, scored.columns, weights.data, code.data, chosen,
+                                scores.data()};
+    call(kernels.approximate, args, {scored.rows, chosen.ndocs, chosen.ntokens});
+    return scores.release({extent(chosen.count)});
+}
+
+nb::object centroid_scores(const Kernels& kernels, const Array& query8, const Array& centroids8,
+                           const Array& row_scale) {
+    const auto q = view<int8_t>(query8, "query8", 2);
+    const auto centroids = view<uint8_t>(centroids8, "centroids8", 2);
+    const auto scale = view<float>(row_scale, "row_scale", 1);
+    require_dim(q.columns);
+    require_size("centroids8", centroids.columns, q.columns, "columns");
+    require_size("row_scale", scale.rows, centroids.rows, "entries");
+    const int64_t lanes = (q.rows > 0 ? q.rows + 15 : 16) / 16 * 16;
+    Result<int16_t> table(centroids.rows * lanes);
+    plait::CentroidScoresArgs args{q.data, q.rows, centroids.data, scale.data, centroids.rows, q.columns, lanes,
+                                   table.data()};
+    call(kernels.centroid_scores, args, {});
+    return table.release({extent(centroids.rows), extent(lanes)});
+}
+
+nb::object assign(const Kernels& kernels, const Array& vectors, const Array& centroids8, const Array& scales) {
+    const auto v = view<float>(vectors, "vectors", 2);
+    const auto centroids = view<uint8_t>(centroids8, "centroids8", 2);
+    const auto scale = view<float>(scales, "scales", 1);
+    require_dim(v.columns);
+    require_size("centroids8", centroids.columns, v.columns, "columns");
+    require_size("scales", scale.rows, centroids.rows, "entries");
+    require(centroids.rows >= 1 && centroids.rows <= INT32_MAX,
+            "centroids8 must have between 1 and 2**31 - 1 rows, got " + std::to_string(centroids.rows));
+    Result<uint32_t> codes(v.rows);
+    plait::AssignArgs args{v.data, v.rows, centroids.data, scale.data, centroids.rows, v.columns, codes.data()};
+    call(kernels.assign, args, {});
+    return codes.release({extent(v.rows)});
+}
+
+nb::object sum_by_centroid(const Kernels& kernels, const Array& vectors, const Array& codes, int64_t ncentroids) {
+    const auto v = view<float>(vectors, "vectors", 2);
+    const auto code = view<uint32_t>(codes, "codes", 1);
+    require_dim(v.columns);
+    require_size("codes", code.rows, v.rows, "entries");
+    require(ncentroids >= 0 && ncentroids <= INT64_C(1) << 32,
+            "ncentroids must be between 0 and 2**32, got " + std::to_string(ncentroids));
+    Result<double> sums(ncentroids * v.columns, true);
+    Result<int64_t> counts(ncentroids, true);
+    plait::SumArgs args{v.data, code.data, v.rows, ncentroids, v.columns, sums.data(), counts.data()};
+    call(kernels.sum_by_centroid, args, {ncentroids, 0, 0});
+    return nb::make_tuple(sums.release({extent(ncentroids), extent(v.columns)}), counts.release({extent(ncentroids)}));
+}
+
+nb::object compress(const Kernels& kernels, const Array& vectors, const Array& centroids, const Array& codes,
+                    const Array& cutoffs, int nbits) {
+    const auto v = view<float>(vectors, "vectors", 2);
+    const auto c = view<float>(centroids, "centroids", 2);
+    const auto code = view<uint32_t>(codes, "codes", 1);
+    const auto cutoff = view<float>(cutoffs, "cutoffs", 1);
+    require_dim(v.columns);
+    require_nbits(nbits);
+    require_size("centroids", c.columns, v.columns, "columns");
+    require_size("codes", code.rows, v.rows, "entries");
+    require_size("cutoffs", cutoff.rows, (1 << nbits) - 1, "entries");
+    const int64_t bytes = (v.columns * nbits + 7) / 8;
+    Result<uint8_t> rows(v.rows * bytes);
+    plait::CompressArgs args{v.data, c.data, c.rows, code.data, cutoff.data, v.rows, v.columns, nbits, rows.data()};
+    call(kernels.compress, args, {c.rows, 0, 0});
+    return rows.release({extent(v.rows), extent(bytes)});
+}
+
+struct Codec {
+    plait::Residuals residuals;
+    View<float> centroids;
+    const float* weights;
+};
+
+Codec codec_of(const Array& codes, const Array& residuals, const Array& centroids, const Array& weights, int nbits) {
+    const auto c = view<float>(centroids, "centroids", 2);
+    const auto w = view<float>(weights, "weights", 1);
+    const plait::Residuals rows = residuals_of(codes, residuals, c.columns, nbits);
+    require_size("weights", w.rows, 1 << nbits, "entries");
+    return {rows, c, w.data};
+}
+
+nb::object decompress(const Kernels& kernels, const Array& codes, const Array& residuals, const Array& centroids,
+                      const Array& weights, int nbits) {
+    const Codec codec = codec_of(codes, residuals, centroids, weights, nbits);
+    const int64_t ntokens = codec.residuals.ntokens, dim = codec.residuals.dim;
+    Result<float> vectors(ntokens * dim);
+    plait::DecompressArgs args{codec.residuals, codec.centroids.data, codec.centroids.rows, codec.weights,
+                               vectors.data(), nullptr};
+    call(kernels.decompress, args, {codec.centroids.rows, 0, 0});
+    return vectors.release({extent(ntokens), extent(dim)});
+}
+
+nb::object inverse_norms(const Kernels& kernels, const Array& codes, const Array& residuals, const Array& centroids,
+                         const Array& weights, int nbits) {
+    const Codec codec = codec_of(codes, residuals, centroids, weights, nbits);
+    const int64_t ntokens = codec.residuals.ntokens;
+    Result<Half> norms(ntokens);
+    plait::DecompressArgs args{codec.residuals, codec.centroids.data, codec.centroids.rows, codec.weights, nullptr,
+                               &norms.data()->bits};
+    call(kernels.decompress, args, {codec.centroids.rows, 0, 0});
+    return norms.release({extent(ntokens)});
+}
+
+nb::object top_centroids(const Kernels& kernels, const Array& table, int64_t nq, int64_t nprobe) {
+    const auto scored = view<int16_t>(table, "table", 2);
+    require_lanes(scored.columns, nq, scored.columns);
+    require(nq >= 0, "nq must not be negative, got " + std::to_string(nq));
+    require(nprobe >= 0 && nprobe <= scored.rows, "nprobe must be between 0 and " + std::to_string(scored.rows) +
+                                                      ", the number of centroids, got " + std::to_string(nprobe));
+    Result<uint32_t> best(nq * nprobe);
+    plait::TopCentroidsArgs args{scored.data, scored.rows, scored.columns, nq, nprobe, best.data()};
+    call(kernels.top_centroids, args, {});
+    return best.release({extent(nq), extent(nprobe)});
+}
+
+nb::object gather(const Kernels& kernels, const Array& table, const Array& probes, const Array& lane_weights,
+                  const Array& ivf_offsets, const Array& ivf_pids, const std::optional<Array>& allowed,
+                  int64_t ndocs) {
+    const auto scored = view<int16_t>(table, "table", 2);
+    const auto probe = view<uint32_t>(probes, "probes", 2);
+    const auto weights = view<float>(lane_weights, "lane_weights", 1);
+    const auto offsets = view<int64_t>(ivf_offsets, "ivf_offsets", 1);
+    const auto pids = view<uint32_t>(ivf_pids, "ivf_pids", 1);
+    require_lanes(scored.columns, probe.rows, weights.rows);
+    require_size("ivf_offsets", offsets.rows, scored.rows + 1, "entries");
+    require(ndocs >= 0 && ndocs <= INT64_C(1) << 32, "ndocs must be between 0 and 2**32, got " + std::to_string(ndocs));
+    const uint8_t* allow = nullptr;
+    if (allowed) {
+        const auto flags = view<uint8_t>(*allowed, "allowed", 1);
+        require_size("allowed", flags.rows, ndocs, "entries");
+        allow = flags.data;
+    }
+    const int64_t room = ndocs < pids.rows ? ndocs : pids.rows;
+    Result<uint32_t> docs(room);
+    Result<float> scores(room);
+    plait::GatherArgs args{scored.data, scored.rows, scored.columns, probe.data, probe.rows, probe.columns,
+                           weights.data, offsets.data, pids.data, pids.rows, allow, ndocs, docs.data(),
+                           scores.data(), 0};
+    call(kernels.gather, args, {scored.rows, ndocs, 0});
+    docs.shrink(args.found);
+    scores.shrink(args.found);
+    return nb::make_tuple(docs.release({extent(args.found)}), scores.release({extent(args.found)}));
+}
+
+nb::object top_k(const Kernels& kernels, const Array& scores, int64_t k) {
+    const auto values = view<float>(scores, "scores", 1);
+    require(k >= 0, "k must not be negative, got " + std::to_string(k));
+    require(values.rows <= UINT32_MAX, "scores must have fewer than 2**32 entries");
+    const int64_t count = k < values.rows ? k : values.rows;
+    Result<int64_t> positions(count);
+    plait::TopKArgs args{values.data, values.rows, count, positions.data()};
+    call(kernels.top_k, args, {});
+    return positions.release({extent(count)});
+}
+
+nb::list available_isas() {
+    nb::list names;
+    int count;
+    const Kernels* const* list = plait::available_kernels(count);
+    for (int i = 0; i < count; ++i) names.append(list[i]->name);
+    return names;
+}
+
+const Kernels& kernels_of(const char* isa) {
+    int count;
+    const Kernels* const* list = plait::available_kernels(count);
+    std::string names;
+    for (int i = 0; i < count; ++i) {
+        if (!std::strcmp(list[i]->name, isa)) return *list[i];
+        names += std::string(i ? ", " : "") + list[i]->name;
+    }
+    refuse("this machine cannot run the kernels for " + std::string(isa) + "; it can run: " + names);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    using nb::arg;
+    m.doc() = "Native kernels. plait.kernels.reference says what each computes.";
+    m.def("available_isas", &available_isas, "Instruction sets that this machine can run, slowest first.");
+    m.def("kernels", &kernels_of, arg("isa"), nb::rv_policy::reference, "The kernels compiled for an instruction set.");
+    nb::class_<Kernels>(m, "Kernels", "The kernels compiled for one instruction set.")
+        .def_prop_ro("isa", [](const Kernels& kernels) { return kernels.name; })
+        .def("maxsim", &maxsim, arg("query"), arg("vectors"), arg("offsets"), arg("docs"))
+        .def("maxsim_codes", &maxsim_codes, arg("query8"), arg("lane_weights"), arg("table"), arg("shift"),
+             arg("levels"), arg("nbits"), arg("codes"), arg("residuals"), arg("scales"), arg("offsets"), arg("docs"))
+        .def("approximate", &approximate, arg("table"), arg("lane_weights"), arg("codes"), arg("offsets"), arg("docs"))
+        .def("centroid_scores", &centroid_scores, arg("query8"), arg("centroids8"), arg("row_scale"))
+        .def("assign", &assign, arg("vectors"), arg("centroids8"), arg("scales"))
+        .def("sum_by_centroid", &sum_by_centroid, arg("vectors"), arg("codes"), arg("ncentroids"))
+        .def("compress", &compress, arg("vectors"), arg("centroids"), arg("codes"), arg("cutoffs"), arg("nbits"))
+        .def("decompress", &decompress, arg("codes"), arg("residuals"), arg("centroids"), arg("weights"), arg("nbits"))
+        .def("inverse_norms", &inverse_norms, arg("codes"), arg("residuals"), arg("centroids"), arg("weights"),
+             arg("nbits"))
+        .def("top_centroids", &top_centroids, arg("table"), arg("nq"), arg("nprobe"))
+        .def("gather", &gather, arg("table"), arg("probes"), arg("lane_weights"), arg("ivf_offsets"),
+             arg("ivf_pids"), arg("allowed").none(), arg("ndocs"))
+        .def("top_k", &top_k, arg("scores"), arg("k"));
+}

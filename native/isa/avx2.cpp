@@ -1,0 +1,4 @@
+#define PLAIT_ISA avx2
+#define PLAIT_VNNI 0
+#include "../simd_avx2.h"
+#include "../table.h"

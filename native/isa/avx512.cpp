@@ -1,0 +1,3 @@
+#define PLAIT_ISA avx512
+#include "../simd_avx512.h"
+#include "../table.h"

@@ -1,0 +1,4 @@
+#define PLAIT_ISA avxvnni
+#define PLAIT_VNNI 1
+#include "../simd_avx2.h"
+#include "../table.h"

@@ -1,0 +1,3 @@
+#define PLAIT_ISA scalar
+#include "../simd_scalar.h"
+#include "../table.h"

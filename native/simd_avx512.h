@@ -1,0 +1,185 @@
+// Vectors of AVX-512 with VNNI and VBMI (Ice Lake, Zen 4 and later): 16 lanes of 32 bits.
+#pragma once
+
+#include <immintrin.h>
+
+#include "portable.h"
+
+namespace plait::PLAIT_ISA {
+namespace {
+
+constexpr int kWidth = 16;
+using F32 = __m512;
+using I32 = __m512i;
+
+PLAIT_INLINE F32 load(const float* p) { return _mm512_loadu_ps(p); }
+PLAIT_INLINE I32 load(const int32_t* p) { return _mm512_loadu_si512(p); }
+PLAIT_INLINE void store(float* p, F32 v) { _mm512_storeu_ps(p, v); }
+PLAIT_INLINE void store(int32_t* p, I32 v) { _mm512_storeu_si512(p, v); }
+PLAIT_INLINE F32 splat(float v) { return _mm512_set1_ps(v); }
+PLAIT_INLINE I32 splat(int32_t v) { return _mm512_set1_epi32(v); }
+PLAIT_INLINE F32 splat_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(*p)));
+}
+PLAIT_INLINE I32 widen(const int16_t* p) {
+    return _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+PLAIT_INLINE I32 add(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
+PLAIT_INLINE I32 shift_left(I32 v, int count) { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(count)); }
+PLAIT_INLINE F32 to_float(I32 v) { return _mm512_cvtepi32_ps(v); }
+PLAIT_INLINE F32 multiply(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+PLAIT_INLINE F32 larger(F32 fresh, F32 best) { return _mm512_max_ps(fresh, best); }
+
+PLAIT_INLINE void keep_larger(F32& best, I32& index, F32 fresh, int32_t at) {
+    const __mmask16 more = _mm512_cmp_ps_mask(fresh, best, _CMP_GT_OQ);
+    best = _mm512_mask_mov_ps(best, more, fresh);
+    index = _mm512_mask_mov_epi32(index, more, _mm512_set1_epi32(at));
+}
+
+PLAIT_INLINE void store_rounded(int16_t* p, F32 v) {
+    v = _mm512_min_ps(_mm512_max_ps(v, splat(-32768.0f)), splat(32767.0f));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+
+// Four u8 x i8 products per lane and step.
+struct Dot8 {
+    using Acc = I32;
+    using Row = uint8_t;
+    using Query = int8_t;
+    static constexpr int kPack = 4;
+    static constexpr int kTile = 12;
+    static constexpr bool kCentred = false;
+
+    static PLAIT_INLINE Acc zero() { return _mm512_setzero_si512(); }
+    static PLAIT_INLINE I32 query(const Query* p) { return _mm512_loadu_si512(p); }
+    static PLAIT_INLINE I32 spread(const Row* p) { return _mm512_set1_epi32(unaligned<int32_t>(p)); }
+    static PLAIT_INLINE void step(Acc& sum, I32 row, I32 query) {
+        // Not _mm512_dpbusd_epi32: with it gcc 12 moves the sums to the stack, at half the speed.
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(query));
+    }
+};
+using DotLevels = Dot8;     // rows of levels below 128
+using DotBytes = Dot8;      // rows of any u8
+
+struct DotFloat {
+    using Acc = F32;
+    using Row = float;
+    using Query = float;
+    static constexpr int kPack = 1;
+    static constexpr int kTile = 12;
+
+    static PLAIT_INLINE F32 query(const Query* p) { return _mm512_loadu_ps(p); }
+    static PLAIT_INLINE F32 spread(const Row* p) { return _mm512_set1_ps(*p); }
+    static PLAIT_INLINE void step(Acc& sum, F32 row, F32 query) { sum = _mm512_fmadd_ps(row, query, sum); }
+};
+
+// 16 and 32 lanes of i16.
+struct Short16 {
+    static constexpr int kLanes = 16;
+    __m256i v;
+    static PLAIT_INLINE Short16 load(const int16_t* p) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+    }
+    PLAIT_INLINE void store(int16_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+    PLAIT_INLINE Short16 larger(Short16 b) const { return {_mm256_max_epi16(v, b.v)}; }
+    PLAIT_INLINE uint32_t above(Short16 b) const { return _mm256_cmpgt_epi16_mask(v, b.v); }
+};
+struct Short32 {
+    static constexpr int kLanes = 32;
+    __m512i v;
+    static PLAIT_INLINE Short32 load(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
+    PLAIT_INLINE void store(int16_t* p) const { _mm512_storeu_si512(p, v); }
+    PLAIT_INLINE Short32 larger(Short32 b) const { return {_mm512_max_epi16(v, b.v)}; }
+    PLAIT_INLINE uint32_t above(Short32 b) const { return _mm512_cmpgt_epi16_mask(v, b.v); }
+};
+
+PLAIT_INLINE uint32_t above16(const float* p, float threshold) {
+    return _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_set1_ps(threshold), _CMP_GT_OQ);
+}
+
+// Bucket numbers to levels, 64 bytes of packed codes at a time. Stripe j of a row holds the bucket
+// that every byte has at place j, so nothing is interleaved: the query's dimensions are permuted
+// instead (Layout in layout.h).
+template <int kBits>
+struct Decoder {
+    using Dot = Dot8;
+    __m512i table[4];
+
+    void prepare(const uint8_t* levels) {
+        alignas(64) uint8_t bytes[256];
+        for (int i = 0; i < 256; ++i) bytes[i] = levels[reversed<kBits>(i)];
+        for (int i = 0; i < 4; ++i) table[i] = _mm512_load_si512(bytes + 64 * i);
+    }
+
+    PLAIT_INLINE __m512i look_up(__m512i x) const {
+        // vpermb reads the low six bits of an index; the table repeats over those not in use.
+        if constexpr (kBits < 8) return _mm512_permutexvar_epi8(x, table[0]);
+        const __m512i low = _mm512_permutex2var_epi8(table[0], x, table[1]);
+        const __m512i high = _mm512_permutex2var_epi8(table[2], x, table[3]);
+        return _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high);
+    }
+
+    template <int kStripe>
+    PLAIT_INLINE __m512i stripe(__m512i x) const {
+        if constexpr (kBits == 1) {
+            const __mmask64 set = _mm512_test_epi8_mask(x, _mm512_set1_epi8(static_cast<char>(128 >> kStripe)));
+            return pick(set);
+        } else {
+            return look_up(_mm512_srli_epi16(x, 8 - kBits * (kStripe + 1)));
+        }
+    }
+
+    PLAIT_INLINE __m512i pick(__mmask64 set) const {
+        const __m512i zero = _mm512_broadcastb_epi8(_mm512_castsi512_si128(table[0]));
+        const __m512i one = _mm512_permutexvar_epi8(_mm512_set1_epi8(1), table[0]);
+        return _mm512_mask_blend_epi8(set, zero, one);
+    }
+
+    template <int kStripe>
+    PLAIT_INLINE void put(__m512i x, uint8_t* out, int64_t stripe_bytes) const {
+        if constexpr (kStripe < 8 / kBits) {
+            _mm512_storeu_si512(out, stripe<kStripe>(x));
+            put<kStripe + 1>(x, out + stripe_bytes, stripe_bytes);
+        }
+    }
+
+    PLAIT_INLINE void decode(const uint8_t* row, const uint8_t*, const Layout& layout, uint8_t* out) const {
+        const int64_t bytes = layout.bytes;
+        if constexpr (kBits == 2) {
+            if (bytes == 32) {  // 128 dimensions: two stripes in one vector
+                const __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+                const __m512i first = _mm512_set_epi64(4, 4, 4, 4, 6, 6, 6, 6);
+                const __m512i second = _mm512_set_epi64(0, 0, 0, 0, 2, 2, 2, 2);
+                _mm512_storeu_si512(out, look_up(_mm512_srlv_epi64(x, first)));
+                _mm512_storeu_si512(out + 64, look_up(_mm512_srlv_epi64(x, second)));
+                return;
+            }
+        }
+        if constexpr (kBits == 1) {
+            if (bytes == 16) {  // 128 dimensions: four stripes in one vector
+                const __m512i x = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
+                constexpr long long k = 0x0101010101010101;
+                const __m512i first = _mm512_set_epi64(k << 4, k << 4, k << 5, k << 5, k << 6, k << 6,
+                                                       static_cast<long long>(0x8080808080808080ull),
+                                                       static_cast<long long>(0x8080808080808080ull));
+                const __m512i second = _mm512_set_epi64(k, k, k << 1, k << 1, k << 2, k << 2, k << 3, k << 3);
+                _mm512_storeu_si512(out, pick(_mm512_test_epi8_mask(x, first)));
+                _mm512_storeu_si512(out + 64, pick(_mm512_test_epi8_mask(x, second)));
+                return;
+            }
+        }
+        if (bytes <= 64) {
+            const __m512i x = _mm512_maskz_loadu_epi8(~0ull >> (64 - bytes), row);
+            put<0>(x, out, layout.stripe);
+            return;
+        }
+        for (int64_t at = 0; at < bytes; at += 64) {
+            // The last vector overlaps the one before it instead of running into the next stripe.
+            if (at > bytes - 64) at = bytes - 64;
+            put<0>(_mm512_loadu_si512(row + at), out + at, layout.stripe);
+        }
+    }
+};
+
+}  // namespace
+}  // namespace plait::PLAIT_ISA

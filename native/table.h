@@ -1,0 +1,19 @@
+// The table of kernels of one instruction set. Included once, by that set's file in isa/.
+#pragma once
+
+#include "centroids.h"
+#include "ivf.h"
+#include "maxsim.h"
+#include "residual.h"
+
+#define PLAIT_NAME_(x) #x
+#define PLAIT_NAME(x) PLAIT_NAME_(x)
+
+namespace plait::PLAIT_ISA {
+
+extern const Kernels kernels = {
+    PLAIT_NAME(PLAIT_ISA), maxsim, maxsim_codes, approximate, centroid_scores, assign, sum_by_centroid,
+    compress, decompress, top_centroids, gather, top_k,
+};
+
+}  // namespace plait::PLAIT_ISA

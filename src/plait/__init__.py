@@ -1,0 +1,50 @@
+"""plait: late-interaction (multi-vector, ColBERT) retrieval.
+
+>>> import plait
+>>> index = plait.Index.create("my_index")  # doctest: +SKIP
+>>> index.add(["Paris is the capital of France."])  # doctest: +SKIP
+>>> index.search("What is the capital of France?", k=1)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plait.encoder import load_encoder as load_encoder
+    from plait.errors import PlaitError as PlaitError
+    from plait.index import Index as Index
+    from plait.rerank import maxsim as maxsim
+    from plait.rerank import rerank as rerank
+    from plait.search import SearchParams as SearchParams
+    from plait.types import Document as Document
+    from plait.types import Hit as Hit
+    from plait.types import TokenEmbeddings as TokenEmbeddings
+
+__version__ = "0.1.0"
+
+# Resolved at first use, so that `import plait` costs nothing.
+_HOMES = {
+    "Document": "types",
+    "Hit": "types",
+    "Index": "index",
+    "PlaitError": "errors",
+    "SearchParams": "search",
+    "TokenEmbeddings": "types",
+    "load_encoder": "encoder",
+    "maxsim": "rerank",
+    "rerank": "rerank",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'plait' has no attribute {name!r}")
+    return getattr(import_module(f"plait.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

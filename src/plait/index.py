@@ -1,0 +1,608 @@
+"""The facade: text in, hits out."""
+
+from __future__ import annotations
+
+import json
+import operator
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from plait import search as engine
+from plait.codec import require_nbits
+from plait.encoder import Encoder, load_encoder
+from plait.errors import (
+    DimensionMismatch,
+    DuplicateId,
+    EmptyCorpus,
+    EncoderMismatch,
+    IndexAlreadyExists,
+    IndexClosed,
+    InvalidParameter,
+    InvalidVectors,
+    NoEncoder,
+)
+from plait.search import SearchParams
+from plait.store import (
+    Catalog,
+    IndexStats,
+    IndexWriter,
+    Snapshot,
+    WriteOptions,
+    open_snapshot,
+    stats,
+    writing,
+)
+from plait.threads import map_threads
+from plait.types import Document, FloatArray, Hit, TokenEmbeddings
+
+Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
+Progress = Callable[[str, int, int], None]
+
+#: Texts encoded, then compressed, at a time.
+TEXTS_PER_CHUNK = 1024
+#: Given vectors compressed at a time.
+TOKENS_PER_CHUNK = 262_144
+#: Texts up to this many characters in all are held as vectors while a codec is trained on them;
+#: of larger corpora a random sample of this size is encoded first.
+MAX_HELD_CHARACTERS = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReport:
+    """How much of a full scan's result the search finds.
+
+    Attributes:
+        search_recall: mean overlap of the best k with those of a scan over the same stored
+            vectors, 1.0 if always the same.
+        k: hits compared.
+        nqueries: queries asked.
+        queries: where they came from.
+    """
+
+    search_recall: float
+    k: int
+    nqueries: int
+    queries: str
+
+
+class Index:
+    """A late-interaction index in one folder.
+
+    Made by ``Index.create`` or ``Index.open``. Searching is safe from several threads; each search
+    sees one committed state. A context manager: ``with plait.Index.open(path) as index``.
+    """
+
+    def __init__(self, path: Path, encoder: Encoder | None) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._encoder = encoder
+        self._leases: Counter[int] = Counter()
+        self._snapshot: Snapshot | None = open_snapshot(path)
+
+    # Making and opening ----------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        model: str | Path | Encoder | None = None,
+        *,
+        dim: int | None = None,
+        nbits: int = 4,
+        seed: int = 0,
+    ) -> Self:
+        """Make an empty index.
+
+        Args:
+            path: a folder that does not exist yet, or is empty.
+            model: an encoder, or the folder of one; the built-in model by default.
+            dim: make an index without an encoder, for your own vectors of this many components.
+            nbits: bits per dimension that a compressed vector takes: 1, 2, 4 or 8.
+            seed: of the training of the compression; same seed, same documents: same index.
+
+        Raises:
+            IndexAlreadyExists: something is at ``path``.
+            InvalidParameter: ``nbits`` or ``dim`` is out of range, or both model and dim are given.
+            CheckpointError: the model can't be loaded.
+        """
+        path = Path(path)
+        require_nbits(nbits)
+        encoder = None
+        if dim is None:
+            encoder = _as_encoder(model)
+        elif model is not None:
+            raise InvalidParameter("give model= for text or dim= for your own vectors, not both")
+        elif not isinstance(dim, int) or dim < 1:
+            raise InvalidParameter(f"dim must be a whole number of at least 1, not {dim!r}")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise IndexAlreadyExists(f"{path} exists already; open it, or choose another folder")
+        path.mkdir(parents=True, exist_ok=True)
+        Catalog.create(
+            path,
+            {
+                "dim": encoder.dim if encoder else dim,
+                "nbits": nbits,
+                "seed": seed,
+                "encoder": _encoder_record(encoder, model),
+            },
+        )
+        return cls(path, encoder)
+
+    @classmethod
+    def open(cls, path: str | Path, *, model: str | Path | Encoder | None = None) -> Self:
+        """Open an index.
+
+        Args:
+            path: its folder.
+            model: the encoder to use when the one it was made with has moved; it must be the same.
+
+        Raises:
+            IndexNotFound, IndexTooNew, IndexCorrupt.
+            EncoderMismatch: ``model`` is not the encoder that the index was made with.
+        """
+        index = cls(Path(path), None)
+        if model is not None:
+            try:
+                index._encoder = index._require_match(_as_encoder(model))
+            except BaseException:
+                index.close()
+                raise
+        return index
+
+    def close(self) -> None:
+        """Let go of the files. The index can't be used afterwards."""
+        with self._lock:
+            snapshot, self._snapshot = self._snapshot, None
+            if snapshot is not None and not self._leases[id(snapshot)]:
+                snapshot.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def refresh(self) -> None:
+        """See what other writers have committed since the index was opened or last refreshed."""
+        fresh = open_snapshot(self._path)
+        with self._lock:
+            if self._snapshot is None:
+                fresh.close()
+                raise IndexClosed(f"the index {self._path} was closed")
+            old, self._snapshot = self._snapshot, fresh
+            if not self._leases[id(old)]:
+                old.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Snapshot]:
+        """The current snapshot, kept open until the block ends."""
+        with self._lock:
+            snapshot = self._snapshot
+            if snapshot is None:
+                raise IndexClosed(f"the index {self._path} was closed")
+            self._leases[id(snapshot)] += 1
+        try:
+            yield snapshot
+        finally:
+            with self._lock:
+                self._leases[id(snapshot)] -= 1
+                if not self._leases[id(snapshot)]:
+                    del self._leases[id(snapshot)]
+                    if snapshot is not self._snapshot:
+                        snapshot.close()
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def add(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Add documents in one commit: all of them, or none if anything is wrong.
+
+        Args:
+            texts: one string per document. May be left out when ``vectors`` are given.
+            vectors: token vectors of each document, instead of encoding the texts: TokenEmbeddings,
+                or a list of ``[ntokens, dim]`` arrays. Expected to be of length 1.
+            ids: keys of the documents, strings; by default the numbers "0", "1", ... in order of
+                insertion.
+            metadata: one dict per document, of values that JSON can hold.
+            threads: None for all cores.
+            progress: called with a stage ("encode", "train", "compress"), how much is done, and how
+                much there is.
+
+        Returns:
+            The ids of the documents.
+
+        Raises:
+            EmptyCorpus, EmptyText, DuplicateId, DimensionMismatch, NonFiniteVectors, NoEncoder,
+            InvalidParameter, IndexLocked: nothing was added.
+        """
+        given = None if vectors is None else self._given_documents(vectors)
+        texts = None if texts is None else _as_texts(texts)
+        count = _count_documents(texts, given)
+        _require_lengths(count, ids=ids, metadata=metadata)
+        keys = None if ids is None else _unique_ids(ids)
+        records = [_as_metadata(record, place) for place, record in enumerate(metadata or [None] * count)]
+        options = WriteOptions(threads, progress)
+        with writing(self._path, options) as writer:
+            first = writer.catalog.next_pid() - 1
+            keys = keys or [str(first + number) for number in range(count)]
+            documents = [
+                Document(key, text, record)
+                for key, text, record in zip(keys, texts or repeat(None, count), records, strict=True)
+            ]
+            self._write(writer, documents, given)
+        self.refresh()
+        return keys
+
+    def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
+        if given is not None:
+            writer.add(documents, _token_chunks(given), sample=lambda: _sample(given))
+            return
+        encoder = self._require_encoder()
+        writer.require_new([document.id for document in documents])  # before the long work
+        texts = [document.text or "" for document in documents]
+        sample = None
+        if sum(map(len, texts)) > MAX_HELD_CHARACTERS:
+            sample = lambda: (
+                encoder.encode_documents(  # noqa: E731
+                    _sample_texts(texts), threads=writer.options.threads
+                ).vectors
+            )
+        writer.add(documents, _encoded_chunks(encoder, texts, writer.options), sample=sample)
+
+    def delete(self, ids: str | Iterable[str]) -> int:
+        """Delete documents by id, in one commit.
+
+        Returns:
+            How many there were; unknown ids are passed over.
+        """
+        with writing(self._path) as writer:
+            deleted = writer.delete([ids] if isinstance(ids, str) else list(ids))
+        self.refresh()
+        return deleted
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self._reading() as snapshot:
+            return snapshot.ndocs
+
+    def __contains__(self, key: object) -> bool:
+        with self._reading() as snapshot:
+            return isinstance(key, str) and bool(snapshot.pids_of([key]))
+
+    def __repr__(self) -> str:
+        return f"plait.Index({str(self._path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The index's folder."""
+        return self._path
+
+    def get(self, key: str) -> Document | None:
+        """The document of that id, or None."""
+        with self._reading() as snapshot:
+            pids = snapshot.pids_of([key])
+            return next(iter(snapshot.documents(pids.values()).values()), None)
+
+    def search(
+        self,
+        query: str | npt.ArrayLike,
+        k: int = 10,
+        *,
+        ids: Iterable[str] | None = None,
+        params: SearchParams | None = None,
+        threads: int | None = None,
+    ) -> list[Hit]:
+        """The best documents for a query.
+
+        Args:
+            query: a text, or its token vectors ``[nq, dim]``.
+            k: hits wanted.
+            ids: only these documents may be found; unknown ids match nothing. None allows all.
+            params: how far to look; ``SearchParams.for_k(k)`` by default.
+            threads: for scanning; None for all cores. The result does not depend on it.
+
+        Returns:
+            Exactly ``min(k, number of live documents allowed)`` hits: unique, best first, ties in
+            order of insertion.
+
+        Raises:
+            InvalidParameter, EmptyText, NoEncoder, DimensionMismatch, NonFiniteVectors.
+        """
+        k = _as_k(k)
+        with self._reading() as snapshot:
+            vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
+            return self._search_one(snapshot, vectors, k, _allowed(snapshot, ids), params, threads)
+
+    def search_all(
+        self,
+        queries: Sequence[str] | Vectors,
+        k: int = 10,
+        *,
+        ids: Iterable[str] | None = None,
+        params: SearchParams | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[Hit]]:
+        """``[search(query, k) for query in queries]`` on all cores; the same bits.
+
+        Args:
+            queries: texts, or token vectors: TokenEmbeddings or a list of ``[nq, dim]`` arrays.
+            k, ids, params: as for ``search``.
+            threads: None for all cores.
+            progress: called with "search", how many are done, and how many there are.
+        """
+        k = _as_k(k)
+        with self._reading() as snapshot:
+            vectors = self._query_vectors(queries, threads)
+            allowed = _allowed(snapshot, ids)
+            return map_threads(
+                lambda query: self._search_one(snapshot, query, k, allowed, params, 1),
+                vectors,
+                threads,
+                (lambda done: progress("search", done, len(vectors))) if progress else None,
+            )
+
+    def _search_one(
+        self,
+        snapshot: Snapshot,
+        query: FloatArray,
+        k: int,
+        allowed: npt.NDArray[np.int64] | None,
+        params: SearchParams | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        params = params or SearchParams.for_k(k)
+        found = engine.search(snapshot, query, k, params, allowed=allowed, threads=threads)
+        documents = snapshot.documents(pid for pid, _ in found)
+        return [
+            Hit(rank, documents[pid].id, score, documents[pid].text, documents[pid].metadata)
+            for rank, (pid, score) in enumerate(found, start=1)
+        ]
+
+    def stats(self) -> IndexStats:
+        """Figures about the index: documents, tokens, bytes ..."""
+        with self._reading() as snapshot:
+            return stats(snapshot)
+
+    def recall(
+        self,
+        queries: Sequence[str] | Vectors | None = None,
+        k: int = 10,
+        *,
+        sample: int = 100,
+        params: SearchParams | None = None,
+        threads: int | None = None,
+    ) -> RecallReport:
+        """Measure how much of a full scan's best ``k`` the search finds.
+
+        Args:
+            queries: texts or vectors; by default up to 32 token vectors of randomly chosen documents.
+            k: hits compared.
+            sample: how many documents to take queries from, when none are given.
+            params: those to be measured.
+            threads: None for all cores.
+        """
+        k = _as_k(k)
+        with self._reading() as snapshot:
+            if queries is None:
+                vectors, source = _stored_queries(snapshot, sample), "tokens of random documents"
+            else:
+                vectors, source = self._query_vectors(queries, threads), "given"
+            params = params or SearchParams.for_k(k)
+
+            def overlap(query: FloatArray) -> float:
+                full = {pid for pid, _ in engine.scan(snapshot, query, k)}
+                found = {pid for pid, _ in engine.search(snapshot, query, k, params)}
+                return len(full & found) / max(1, len(full))
+
+            overlaps = map_threads(overlap, vectors, threads)
+        mean = float(np.mean(overlaps)) if overlaps else 1.0
+        return RecallReport(mean, k, len(overlaps), source)
+
+    # Inputs ----------------------------------------------------------------------------------
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder of the index, loaded at first use; None for an index of vectors."""
+        with self._lock, self._reading() as snapshot:
+            record = snapshot.settings.get("encoder")
+            if self._encoder is None and record is not None:
+                self._encoder = self._require_match(load_encoder(record["path"]))
+            return self._encoder
+
+    def _require_encoder(self) -> Encoder:
+        encoder = self.encoder
+        if encoder is None:
+            raise NoEncoder(f"{self._path} was made for vectors (dim=...): give vectors, not text")
+        return encoder
+
+    def _require_match(self, encoder: Encoder) -> Encoder:
+        with self._reading() as snapshot:
+            record = snapshot.settings.get("encoder")
+            if record is None:
+                raise EncoderMismatch(f"{self._path} was made for vectors and has no encoder")
+            if record["fingerprint"] != encoder.fingerprint:
+                raise EncoderMismatch(
+                    f"{self._path} was made with the encoder {record['name']!r}, but {encoder.name!r} "
+                    f"is another one: its vectors can't be compared with those in the index"
+                )
+        return encoder
+
+    def _query_vectors(
+        self, queries: Sequence[Any] | TokenEmbeddings, threads: int | None
+    ) -> list[FloatArray]:
+        if isinstance(queries, str):
+            raise InvalidParameter("queries must be a list; for one query use search")
+        if isinstance(queries, Sequence) and queries and all(isinstance(query, str) for query in queries):
+            return list(self._require_encoder().encode_queries(queries, threads=threads))
+        return list(self._given_vectors(queries, "queries"))
+
+    def _given_vectors(self, vectors: Vectors, what: str) -> TokenEmbeddings:
+        with self._reading() as snapshot:
+            dim = snapshot.dim
+        if not isinstance(vectors, TokenEmbeddings):
+            vectors = TokenEmbeddings.from_list(vectors, dim)
+        if vectors.dim != dim:
+            raise DimensionMismatch(expected=dim, given=vectors.dim, what=what)
+        vectors.require_finite(what)
+        if len(vectors) and not vectors.doclens.all():
+            raise InvalidVectors(f"{what}[{int(np.argmin(vectors.doclens))}] has no vectors")
+        return vectors
+
+    def _given_documents(self, vectors: Vectors) -> TokenEmbeddings:
+        return self._given_vectors(vectors, "vectors")
+
+
+# Checking what the caller gave ---------------------------------------------------------------
+
+
+def _as_encoder(model: str | Path | Encoder | None) -> Encoder:
+    if model is None or isinstance(model, str | Path):
+        return load_encoder(model)
+    return model
+
+
+def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None) -> dict[str, Any] | None:
+    if encoder is None:
+        return None
+    path = str(Path(model).resolve()) if isinstance(model, str | Path) else None
+    return {"name": encoder.name, "fingerprint": encoder.fingerprint, "path": path}
+
+
+def _as_k(k: int) -> int:
+    try:
+        number = operator.index(k)
+    except TypeError as error:
+        raise InvalidParameter(f"k must be a whole number of at least 1, not {k!r}") from error
+    if number < 1:
+        raise InvalidParameter(f"k must be at least 1, not {k}")
+    return number
+
+
+def _as_texts(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise InvalidParameter("texts must be a list of strings, not one string")
+    return list(texts)
+
+
+def _count_documents(texts: list[str] | None, vectors: TokenEmbeddings | None) -> int:
+    if texts is None and vectors is None:
+        raise InvalidParameter("give texts, vectors, or both")
+    count = len(texts) if texts is not None else len(vectors or [])
+    if texts is not None and vectors is not None:
+        _require_lengths(count, vectors=vectors)
+    if count == 0:
+        raise EmptyCorpus("there are no documents to add")
+    return count
+
+
+def _require_lengths(count: int, **others: Any) -> None:
+    for name, values in others.items():
+        if values is not None and len(values) != count:
+            raise InvalidParameter(f"{name} has {len(values)} entries, but there are {count} documents")
+
+
+def _unique_ids(ids: Sequence[str]) -> list[str]:
+    seen = set()
+    for position, key in enumerate(ids):
+        if not isinstance(key, str) or not key:
+            raise InvalidParameter(f"ids[{position}] must be a string that is not empty, not {key!r}")
+        if key in seen:
+            raise DuplicateId(f"the id {key!r} was given twice; nothing was added")
+        seen.add(key)
+    return list(ids)
+
+
+def _as_metadata(record: Mapping[str, Any] | None, position: int) -> dict[str, Any]:
+    if record is None:
+        return {}
+    if not isinstance(record, Mapping) or not all(isinstance(name, str) for name in record):
+        raise InvalidParameter(f"metadata[{position}] must be a dict with string keys, not {record!r}")
+    try:
+        json.dumps(dict(record), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(f"metadata[{position}] can't be kept as JSON: {error}") from error
+    return dict(record)
+
+
+def _allowed(snapshot: Snapshot, ids: Iterable[str] | None) -> npt.NDArray[np.int64] | None:
+    if ids is None:
+        return None
+    if isinstance(ids, str):
+        raise InvalidParameter("ids must be a list of ids, not one string")
+    return np.array(sorted(set(snapshot.pids_of(set(ids)).values())), dtype=np.int64)
+
+
+# Preparing what is written -------------------------------------------------------------------
+
+
+def _encoded_chunks(encoder: Encoder, texts: list[str], options: WriteOptions) -> Iterator[TokenEmbeddings]:
+    for start in range(0, len(texts), TEXTS_PER_CHUNK):
+
+        def report(done: int, _: int, start: int = start) -> None:
+            if options.progress:
+                options.progress("encode", start + done, len(texts))
+
+        yield encoder.encode_documents(
+            texts[start : start + TEXTS_PER_CHUNK], threads=options.threads, progress=report
+        )
+
+
+def _token_chunks(vectors: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
+    begin = 0
+    while begin < len(vectors):
+        limit = vectors.offsets[begin] + TOKENS_PER_CHUNK
+        end = max(begin + 1, int(np.searchsorted(vectors.offsets, limit, side="right")) - 1)
+        yield vectors[begin:end]
+        begin = end
+
+
+def _sample(vectors: TokenEmbeddings, most: int = 2_097_152) -> FloatArray:
+    """Vectors of randomly chosen documents, about ``most`` of them."""
+    if vectors.ntokens <= most:
+        return vectors.vectors
+    order = np.random.default_rng(0).permutation(len(vectors))
+    chosen = np.sort(order[: max(1, int(len(vectors) * most / vectors.ntokens))])
+    return np.concatenate([vectors[int(position)] for position in chosen])
+
+
+def _sample_texts(texts: list[str]) -> list[str]:
+    order = np.random.default_rng(0).permutation(len(texts))
+    share = MAX_HELD_CHARACTERS / sum(map(len, texts))
+    return [texts[position] for position in np.sort(order[: max(1, int(len(texts) * share))])]
+
+
+def _stored_queries(snapshot: Snapshot, count: int) -> list[FloatArray]:
+    """Up to 32 evenly spaced token vectors of each of ``count`` random documents."""
+    rng = np.random.default_rng(0)
+    total = sum(segment.ndocs for segment in snapshot.segments)
+    queries = []
+    for segment in snapshot.segments:
+        share = min(segment.ndocs, -(-count * segment.ndocs // max(1, total)))
+        docs = np.sort(rng.choice(segment.ndocs, size=share, replace=False)).astype(np.uint32)
+        for doc in docs:
+            vectors, _ = segment.vectors(np.array([doc], dtype=np.uint32))
+            places = np.unique(np.linspace(0, len(vectors) - 1, num=min(32, len(vectors))).astype(int))
+            queries.append(vectors[places])
+    return queries[:count]

@@ -1,0 +1,84 @@
+"""The one door to the kernels: native code, or the NumPy twins when it is asked for.
+
+The fastest instruction set of the machine is chosen at import. The environment variable
+``PLAIT_ISA`` forces another one (``scalar``, ``avx2``, ``avxvnni``, ``avx512``) or the twins in
+NumPy (``reference``); results do not depend on it, only speed does.
+
+Kernels run in the calling thread and release the GIL: to use several threads, split ``docs`` or rows.
+"""
+
+from __future__ import annotations
+
+import os
+
+from plait.kernels import _native, reference
+from plait.kernels.reference import (
+    CENTROID_ZERO,
+    LEVEL_ZERO,
+    lanes_of,
+    pack,
+    quantise_rows,
+    sum_lanes,
+    unpack,
+)
+
+__all__ = [
+    "CENTROID_ZERO",
+    "LEVEL_ZERO",
+    "approximate",
+    "assign",
+    "available_isas",
+    "centroid_scores",
+    "compress",
+    "decompress",
+    "gather",
+    "inverse_norms",
+    "isa",
+    "lanes_of",
+    "maxsim",
+    "maxsim_codes",
+    "pack",
+    "quantise_rows",
+    "sum_by_centroid",
+    "sum_lanes",
+    "top_centroids",
+    "top_k",
+    "unpack",
+]
+
+
+def available_isas() -> list[str]:
+    """Instruction sets that this machine can run, slowest first."""
+    return _native.available_isas()
+
+
+def _choose() -> _native.Kernels | None:
+    wanted = os.environ.get("PLAIT_ISA") or available_isas()[-1]
+    if wanted == "reference":
+        return None
+    try:
+        return _native.kernels(wanted)
+    except ValueError as error:
+        raise ImportError(f"PLAIT_ISA={wanted}: {error}, reference") from None
+
+
+_chosen = _choose()
+
+
+def isa() -> str:
+    """The instruction set in use, or ``reference``."""
+    return "reference" if _chosen is None else _chosen.isa
+
+
+maxsim = reference.maxsim if _chosen is None else _chosen.maxsim
+maxsim_codes = reference.maxsim_codes if _chosen is None else _chosen.maxsim_codes
+approximate = reference.approximate if _chosen is None else _chosen.approximate
+centroid_scores = reference.centroid_scores if _chosen is None else _chosen.centroid_scores
+assign = reference.assign if _chosen is None else _chosen.assign
+sum_by_centroid = reference.sum_by_centroid if _chosen is None else _chosen.sum_by_centroid
+compress = reference.compress if _chosen is None else _chosen.compress
+decompress = reference.decompress if _chosen is None else _chosen.decompress
+inverse_norms = reference.inverse_norms if _chosen is None else _chosen.inverse_norms
+top_centroids = reference.top_centroids if _chosen is None else _chosen.top_centroids
+gather = reference.gather if _chosen is None else _chosen.gather
+top_k = reference.top_k if _chosen is None else _chosen.top_k

@@ -1,0 +1,40 @@
+"""What a search may spend, per call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plait.errors import InvalidParameter
+
+#: Scanning this many tokens costs about as much as generating candidates
+#: (benchmarks/scan_threshold.py; docs/decisions/0006-search-stages.md).
+SCAN_TOKENS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParams:
+    """How far a search looks. Larger values find more and take longer.
+
+    Attributes:
+        nprobe: centroids visited for each query token (``ncells`` in ColBERT, ``n_ivf_probe`` in
+            fast-plaid).
+        ncandidates: documents that go from the inverted lists to centroid-only scoring.
+        ndocs: documents that go from there to rescoring on their reconstructed vectors.
+        scan: True scores every document, False always generates candidates, None decides by size.
+    """
+
+    nprobe: int = 16
+    ncandidates: int = 2048
+    ndocs: int = 256
+    scan: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("nprobe", "ncandidates", "ndocs"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InvalidParameter(f"{name} must be a whole number of at least 1, not {value!r}")
+
+    @classmethod
+    def for_k(cls, k: int) -> SearchParams:
+        """Values that find the best ``k`` with a search recall of .98 or more (decision 0006)."""
+        return cls(nprobe=16 if k <= 100 else 32, ncandidates=max(2048, 8 * k), ndocs=max(256, 4 * k))

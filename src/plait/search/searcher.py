@@ -1,0 +1,216 @@
+"""QUERY + SNAPSHOT -> the best k documents: runs the stages and merges the segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from plait import kernels
+from plait.codec import ResidualCodec
+from plait.errors import IndexCorrupt
+from plait.search.approximate import approximate
+from plait.search.candidates import gather
+from plait.search.params import SCAN_TOKENS, SearchParams
+from plait.search.query import CodecQuery
+from plait.search.rescore import refine, rescore
+from plait.store import Segment, Snapshot
+from plait.threads import map_threads, row_blocks
+from plait.types import FloatArray
+
+#: Documents beyond k that are scored again in f32, because int8 may have them in another order.
+REFINE_MARGIN = 16
+#: Documents per piece when a scan is spread over threads.
+DOCS_PER_BLOCK = 4096
+
+Docs = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Documents of one segment with scores f32, both ``[m]``."""
+
+    segment: Segment
+    docs: Docs
+    scores: FloatArray
+
+    def keep(self, places: npt.NDArray[np.int64]) -> Pool:
+        """Only the documents at these places."""
+        return Pool(self.segment, self.docs[places], self.scores[places])
+
+
+def search(
+    snapshot: Snapshot,
+    query: FloatArray,
+    k: int,
+    params: SearchParams,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = 1,
+) -> list[tuple[int, float]]:
+    """The best ``k`` documents of a snapshot.
+
+    Args:
+        snapshot: what to search.
+        query: f32 ``[nq, dim]``, nq >= 1.
+        k: at least 1.
+        params: how far to look.
+        allowed: pids, ascending, that may be found; None allows all.
+        threads: for scans of many documents; the result does not depend on it.
+
+    Returns:
+        ``(pid, score)``, best first, ties by lower pid: exactly ``min(k, live documents allowed)``.
+        Scores are f32 MaxSim on the vectors as stored.
+    """
+    run = _Search(snapshot, query, k, params, threads)
+    masks = [_mask(segment, allowed) for segment in snapshot.segments]
+    try:
+        pools = run.pools(masks)
+    except (ValueError, IndexError) as error:  # a kernel found an index out of its range
+        raise IndexCorrupt(snapshot.folder / "segments", str(error)) from error
+    return run.best(pools)
+
+
+def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1) -> list[tuple[int, float]]:
+    """The best ``k`` by f32 MaxSim on the stored vectors of every document: no shortcut at all.
+
+    What search recall is measured against. Slow: reconstructs the whole index.
+    """
+    run = _Search(snapshot, query, k, SearchParams(scan=True), threads)
+    pools = []
+    for segment in snapshot.segments:
+        docs = _docs(segment, _mask(segment, None))
+        pools.append(run.in_blocks(segment, docs, partial(refine, query, segment)))
+    return _top(pools, k)
+
+
+class _Search:
+    """One query on one snapshot."""
+
+    def __init__(
+        self, snapshot: Snapshot, query: FloatArray, k: int, params: SearchParams, threads: int | None
+    ) -> None:
+        self.snapshot = snapshot
+        self.query = query
+        self.k = k
+        self.params = params
+        self.threads = threads
+        self._queries: dict[int, CodecQuery] = {}
+
+    def pools(self, masks: list[npt.NDArray[np.uint8] | None]) -> list[Pool]:
+        """Rescored documents of every segment; at least k in all, if so many are allowed."""
+        coded = [
+            (segment, mask)
+            for segment, mask in zip(self.snapshot.segments, masks, strict=True)
+            if segment.codec is not None
+        ]
+        exact = [
+            Pool(segment, docs := _docs(segment, mask), np.zeros(len(docs), dtype=np.float32))
+            for segment, mask in zip(self.snapshot.segments, masks, strict=True)
+            if segment.codec is None
+        ]
+        rescored = [] if self._scans(coded) else self._stages(coded)
+        found = sum(len(pool.docs) for pool in rescored)
+        if found < min(self.k, sum(_count(segment, mask) for segment, mask in coded)) or not rescored:
+            rescored = [self._scan(segment, _docs(segment, mask)) for segment, mask in coded]
+        return [*exact, *_top_pools(rescored, self.k + REFINE_MARGIN)]
+
+    def best(self, pools: list[Pool]) -> list[tuple[int, float]]:
+        """Score what is left in f32 and take the best k."""
+        refined = [
+            self.in_blocks(pool.segment, pool.docs, partial(refine, self.query, pool.segment))
+            for pool in pools
+        ]
+        return _top(refined, self.k)
+
+    def _scans(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> bool:
+        if self.params.scan is not None:
+            return self.params.scan
+        return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
+
+    def _stages(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> list[Pool]:
+        params = self.params
+        pools = [
+            Pool(segment, *gather(self._query(segment), segment, params.nprobe, mask))
+            for segment, mask in coded
+        ]
+        pools = [
+            Pool(pool.segment, pool.docs, approximate(self._query(pool.segment), pool.segment, pool.docs))
+            for pool in _top_pools(pools, max(params.ncandidates, self.k))
+        ]
+        return [self._scan(pool.segment, pool.docs) for pool in _top_pools(pools, max(params.ndocs, self.k))]
+
+    def _scan(self, segment: Segment, docs: Docs) -> Pool:
+        return self.in_blocks(segment, docs, partial(rescore, self._query(segment), segment))
+
+    def in_blocks(self, segment: Segment, docs: Docs, score: Callable[[Docs], FloatArray]) -> Pool:
+        """Score documents, in pieces on several threads when there are many."""
+        blocks = row_blocks(len(docs), DOCS_PER_BLOCK)
+        if self.threads == 1 or len(blocks) == 1:
+            parts = [score(docs[rows]) for rows in blocks]
+        else:
+            parts = map_threads(lambda rows: score(docs[rows]), blocks, self.threads)
+        return Pool(segment, docs, np.concatenate([np.empty(0, dtype=np.float32), *parts]))
+
+    def _query(self, segment: Segment) -> CodecQuery:
+        codec = segment.codec
+        assert isinstance(codec, ResidualCodec)
+        if id(codec) not in self._queries:
+            self._queries[id(codec)] = CodecQuery(self.query, codec)
+            self._queries[id(codec)].table  # noqa: B018  computed here, before threads share it
+        return self._queries[id(codec)]
+
+
+def _mask(segment: Segment, allowed: npt.NDArray[np.int64] | None) -> npt.NDArray[np.uint8] | None:
+    """u8 ``[ndocs]``: 1 where a document is alive and allowed; None when all are."""
+    if allowed is None:
+        return segment.alive
+    places = np.searchsorted(segment.pids, allowed)
+    inside = places < segment.ndocs
+    inside[inside] = segment.pids[places[inside]] == allowed[inside]
+    mask = np.zeros(segment.ndocs, dtype=np.uint8)
+    mask[places[inside]] = 1
+    return mask if segment.alive is None else mask & segment.alive
+
+
+def _docs(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> Docs:
+    if mask is None:
+        return np.arange(segment.ndocs, dtype=np.uint32)
+    return np.flatnonzero(mask).astype(np.uint32)
+
+
+def _count(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> int:
+    return segment.ndocs if mask is None else int(np.count_nonzero(mask))
+
+
+def _token_count(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> int:
+    if mask is None:
+        return int(segment.offsets[-1])
+    return int(segment.arrays["doclens"][mask != 0].sum(dtype=np.int64))
+
+
+def _top_pools(pools: list[Pool], count: int) -> list[Pool]:
+    """The best ``count`` documents over all pools, each pool in ascending order of documents."""
+    scores = np.concatenate([np.empty(0, dtype=np.float32), *(pool.scores for pool in pools)])
+    if len(scores) <= count:
+        return pools
+    chosen = np.sort(kernels.top_k(scores, count))
+    ends = np.cumsum([len(pool.scores) for pool in pools])
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    starts = ends - [len(pool.scores) for pool in pools]
+    return [
+        pool.keep(part - start) for pool, part, start in zip(pools, parts, starts, strict=True) if len(part)
+    ]
+
+
+def _top(pools: list[Pool], k: int) -> list[tuple[int, float]]:
+    """(pid, score) of the best k, ties by lower pid."""
+    if not pools:
+        return []
+    pids = np.concatenate([pool.segment.pids[pool.docs] for pool in pools])
+    scores = np.concatenate([pool.scores for pool in pools])
+    order = np.lexsort((pids, -scores))[:k]
+    return list(zip(pids[order].tolist(), scores[order].tolist(), strict=True))

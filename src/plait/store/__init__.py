@@ -1,0 +1,20 @@
+"""CODES -> IMMUTABLE SEGMENTS ON DISK + CATALOG."""
+
+from plait.store.catalog import Catalog
+from plait.store.format import FORMAT_VERSION
+from plait.store.reader import Segment, Snapshot, open_snapshot
+from plait.store.stats import IndexStats, stats
+from plait.store.writer import IndexWriter, WriteOptions, writing
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Catalog",
+    "IndexStats",
+    "IndexWriter",
+    "Segment",
+    "Snapshot",
+    "WriteOptions",
+    "open_snapshot",
+    "stats",
+    "writing",
+]

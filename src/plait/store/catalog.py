@@ -1,0 +1,338 @@
+"""The catalog: one SQLite file whose transaction is the commit point of an index."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plait.errors import (
+    DuplicateId,
+    IndexCorrupt,
+    IndexLocked,
+    IndexNotFound,
+    IndexTooNew,
+    StoreError,
+)
+from plait.store.format import APPLICATION_ID, FORMAT_VERSION, catalog_path
+from plait.types import Document
+
+#: Seconds that a writer waits for another one.
+LOCK_TIMEOUT = 30.0
+#: Ids looked up in one statement.
+IDS_PER_QUERY = 500
+
+SCHEMA = """
+CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE codec (
+    codec INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    nbits INTEGER,
+    ncentroids INTEGER,
+    trained_for INTEGER NOT NULL,
+    checksums TEXT NOT NULL
+);
+CREATE TABLE segment (
+    segment INTEGER PRIMARY KEY AUTOINCREMENT,
+    codec INTEGER NOT NULL REFERENCES codec,
+    ndocs INTEGER NOT NULL,
+    ntokens INTEGER NOT NULL,
+    checksums TEXT NOT NULL
+);
+CREATE TABLE document (
+    pid INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    text TEXT,
+    metadata TEXT
+);
+CREATE TABLE tombstone (pid INTEGER PRIMARY KEY);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRow:
+    """One trained codec; ``kind`` is "residual" or "float32"."""
+
+    codec: int
+    kind: str
+    nbits: int | None
+    ncentroids: int | None
+    trained_for: int
+    checksums: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One live segment."""
+
+    segment: int
+    codec: int
+    ndocs: int
+    ntokens: int
+    checksums: dict[str, int]
+
+
+class Catalog:
+    """A connection to the catalog of one index. Not shared between threads without a lock."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, read_only: bool) -> None:
+        self.folder = folder
+        self.read_only = read_only
+        self.path = catalog_path(folder)
+        self._connection = connection
+
+    @classmethod
+    def create(cls, folder: Path, settings: dict[str, Any]) -> None:
+        """Make the catalog of a new index in one transaction."""
+        connection = sqlite3.connect(catalog_path(folder), isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            values = [(key, json.dumps(value)) for key, value in settings.items()]
+            connection.executescript("BEGIN IMMEDIATE;" + SCHEMA)
+            connection.executemany("INSERT INTO setting VALUES (?, ?)", values)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    @classmethod
+    def open(cls, folder: Path) -> Catalog:
+        """Connect, checking that this is an index of a version that can be read.
+
+        Raises:
+            IndexNotFound, IndexTooNew, IndexCorrupt.
+        """
+        path = catalog_path(folder)
+        if not path.is_file():
+            what = "is not a plait index" if folder.exists() else "does not exist"
+            raise IndexNotFound(f"{folder} {what}: there is no {path.name} in it")
+        try:
+            connection, read_only = _connect(path)
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise IndexCorrupt(path, str(error)) from error
+        if application != APPLICATION_ID:
+            connection.close()
+            raise IndexNotFound(f"{folder} is not a plait index: {path.name} is another program's database")
+        if version > FORMAT_VERSION:
+            connection.close()
+            raise IndexTooNew(
+                f"{folder} has format version {version}; this plait reads up to {FORMAT_VERSION}: "
+                f"install a newer plait"
+            )
+        return cls(folder, connection, read_only)
+
+    def close(self) -> None:
+        """Close the connection, ending its snapshot or transaction."""
+        self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn SQLite's errors into IndexCorrupt."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise IndexCorrupt(self.path, str(error)) from error
+
+    def pin(self) -> None:
+        """Begin a read transaction: everything read from now on is of one moment."""
+        with self.reading():
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT count(*) FROM setting").fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One write transaction: all of it becomes visible at its end, or nothing.
+
+        Raises:
+            IndexLocked: another writer did not finish within ``LOCK_TIMEOUT``.
+        """
+        if self.read_only:
+            raise StoreError(f"{self.folder} can't be written to: read-only, or no permission")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise IndexLocked(
+                    f"{self.folder} is being written to by another process; waited {LOCK_TIMEOUT:.0f} seconds"
+                ) from error
+            raise StoreError(f"{self.folder} can't be written to: {error}") from error
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"writing {self.path} failed, nothing was changed: {error}") from error
+            raise
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """What was fixed when the index was made: dim, nbits, seed, encoder."""
+        with self.reading():
+            rows = self._connection.execute("SELECT key, value FROM setting").fetchall()
+            try:
+                return {key: json.loads(value) for key, value in rows}
+            except (ValueError, TypeError) as error:
+                raise IndexCorrupt(self.path, f"a setting is not JSON ({error})") from error
+
+    def codecs(self) -> list[CodecRow]:
+        """All codecs, oldest first."""
+        names = "codec, kind, nbits, ncentroids, trained_for, checksums"
+        return [
+            CodecRow(codec, kind, nbits, ncentroids, trained_for, self._checksums(checksums))
+            for codec, kind, nbits, ncentroids, trained_for, checksums in self._rows("codec", names)
+        ]
+
+    def segments(self) -> list[SegmentRow]:
+        """The live segments, oldest first."""
+        names = "segment, codec, ndocs, ntokens, checksums"
+        return [
+            SegmentRow(segment, codec, ndocs, ntokens, self._checksums(checksums))
+            for segment, codec, ndocs, ntokens, checksums in self._rows("segment", names)
+        ]
+
+    def _rows(self, table: str, names: str) -> list[tuple[Any, ...]]:
+        with self.reading():
+            return self._connection.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall()
+
+    def _checksums(self, text: str) -> dict[str, int]:
+        try:
+            return {str(name): int(value) for name, value in json.loads(text).items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise IndexCorrupt(self.path, f"a list of checksums is not readable ({error})") from error
+
+    def tombstones(self) -> list[int]:
+        """pids of deleted documents whose tokens are still in a segment, ascending."""
+        return [row[0] for row in self._rows("tombstone", "pid")]
+
+    def ndocs(self) -> int:
+        """Live documents."""
+        with self.reading():
+            return int(self._connection.execute("SELECT count(*) FROM document").fetchone()[0])
+
+    def documents(self, pids: Iterable[int]) -> dict[int, Document]:
+        """The live ones among these pids."""
+        found = {}
+        with self.reading():
+            for part in _parts(pids):
+                marks = ",".join("?" * len(part))
+                query = f"SELECT pid, id, text, metadata FROM document WHERE pid IN ({marks})"
+                for pid, key, text, metadata in self._connection.execute(query, part):
+                    found[pid] = Document(key, text, self._metadata(metadata))
+        return found
+
+    def _metadata(self, text: str | None) -> dict[str, Any]:
+        try:
+            return json.loads(text) if text else {}
+        except ValueError as error:
+            raise IndexCorrupt(self.path, f"a document's metadata is not JSON ({error})") from error
+
+    def pids_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """id -> pid of the live ones among these ids."""
+        found: dict[str, int] = {}
+        with self.reading():
+            for part in _parts(ids):
+                marks = ",".join("?" * len(part))
+                found.update(
+                    self._connection.execute(f"SELECT id, pid FROM document WHERE id IN ({marks})", part)
+                )
+        return found
+
+    # Writing, inside a transaction -----------------------------------------------------------
+
+    def next_pid(self) -> int:
+        """The pid that the next document will get: larger than any there ever was."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()
+        return int(row[0]) + 1 if row else 1
+
+    def add_codec(self, kind: str, nbits: int | None, ncentroids: int | None, trained_for: int) -> int:
+        """Register a codec; its number names its folder."""
+        cursor = self._connection.execute(
+            "INSERT INTO codec (kind, nbits, ncentroids, trained_for, checksums) VALUES (?, ?, ?, ?, '{}')",
+            (kind, nbits, ncentroids, trained_for),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def add_segment(self, codec: int, ndocs: int, ntokens: int) -> int:
+        """Register a segment; its number names its folder."""
+        cursor = self._connection.execute(
+            "INSERT INTO segment (codec, ndocs, ntokens, checksums) VALUES (?, ?, ?, '{}')",
+            (codec, ndocs, ntokens),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def set_checksums(self, table: str, number: int, checksums: dict[str, int]) -> None:
+        """Record the CRC-32 of each array of a "codec" or "segment"."""
+        self._connection.execute(
+            f"UPDATE {table} SET checksums = ? WHERE {table} = ?", (json.dumps(checksums), number)
+        )
+
+    def remove_segment(self, segment: int) -> None:
+        """Take a segment out of the list; its files stay until they are swept."""
+        self._connection.execute("DELETE FROM segment WHERE segment = ?", (segment,))
+
+    def add_documents(self, first_pid: int, documents: Iterable[Document]) -> None:
+        """Insert documents with consecutive pids.
+
+        Raises:
+            DuplicateId: one of the ids is there already.
+        """
+        rows = (
+            (pid, doc.id, doc.text, json.dumps(doc.metadata, ensure_ascii=False) if doc.metadata else None)
+            for pid, doc in enumerate(documents, start=first_pid)
+        )
+        try:
+            self._connection.executemany("INSERT INTO document VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.IntegrityError as error:
+            raise DuplicateId(f"an id is in the index already ({error}); nothing was added") from error
+
+    def delete_documents(self, pids: Iterable[int]) -> None:
+        """Remove the rows and leave tombstones."""
+        for part in _parts(pids):
+            marks = ",".join("?" * len(part))
+            self._connection.execute(f"DELETE FROM document WHERE pid IN ({marks})", part)
+            self._connection.executemany("INSERT INTO tombstone VALUES (?)", [(pid,) for pid in part])
+
+    def forget_tombstones(self, pids: Iterable[int]) -> None:
+        """Drop tombstones of documents that are in no segment any more."""
+        for part in _parts(pids):
+            marks = ",".join("?" * len(part))
+            self._connection.execute(f"DELETE FROM tombstone WHERE pid IN ({marks})", part)
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection, and whether it is for reading only: on read-only media, or without permission."""
+    uri = path.resolve().as_uri()
+    try:
+        return _try(f"{uri}?mode=rw"), False
+    except sqlite3.OperationalError:
+        return _try(f"{uri}?mode=ro&immutable=1"), True
+
+
+def _try(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
+    everything = list(values)
+    for start in range(0, len(everything), IDS_PER_QUERY):
+        yield everything[start : start + IDS_PER_QUERY]

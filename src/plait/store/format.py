@@ -1,0 +1,160 @@
+"""Names, versions and layout of the files of an index: the only place that knows them.
+
+docs/index-format.md describes the same in prose. ::
+
+    my_index/
+      catalog.sqlite              settings, codecs, segments, documents, tombstones
+      codecs/000001/              centroids.npy cutoffs.npy weights.npy
+      segments/000001/            one immutable segment
+        doclens.npy pids.npy
+        codes.npy residuals.npy scales.npy ivf_lengths.npy ivf_docs.npy     (codec "residual")
+        vectors.npy                                                         (codec "float32")
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plait.errors import IndexCorrupt
+
+FORMAT_VERSION = 1
+#: "PLAI", in the header of the catalog.
+APPLICATION_ID = 0x504C4149
+
+CATALOG = "catalog.sqlite"
+CODECS = "codecs"
+SEGMENTS = "segments"
+
+CODEC_ARRAYS = {"centroids": "<f2", "cutoffs": "<f4", "weights": "<f4"}
+SEGMENT_ARRAYS = {"doclens": "<u4", "pids": "<i8"}
+RESIDUAL_ARRAYS = {
+    "codes": "<u4",
+    "residuals": "|u1",
+    "scales": "<f2",
+    "ivf_lengths": "<u4",
+    "ivf_docs": "<u4",
+}
+FLOAT32_ARRAYS = {"vectors": "<f4"}
+
+Array = npt.NDArray[Any]
+
+MAX_HEADER = 512
+#: The header that NumPy writes for a plain array in C order: magic, version 1.0, length, a dict.
+#: Matched, not evaluated: nothing in an index is ever run.
+HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00([\x00-\xff]{2})\{'descr': '([<|][a-z]\d)', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n",
+    re.DOTALL,
+)
+
+
+def catalog_path(folder: Path) -> Path:
+    """The SQLite file of the index in ``folder``."""
+    return folder / CATALOG
+
+
+def codec_path(folder: Path, codec: int) -> Path:
+    """The folder of one codec."""
+    return folder / CODECS / f"{codec:06d}"
+
+
+def segment_path(folder: Path, segment: int) -> Path:
+    """The folder of one segment."""
+    return folder / SEGMENTS / f"{segment:06d}"
+
+
+def data_folders(folder: Path) -> list[Path]:
+    """The folders of all codecs and segments that are on the disk, listed or not."""
+    return [path for name in (CODECS, SEGMENTS) for path in (folder / name).glob("[0-9]*") if path.is_dir()]
+
+
+def write_arrays(folder: Path, arrays: dict[str, Array], dtypes: dict[str, str]) -> dict[str, int]:
+    """Write ``NAME.npy`` for each array, flush all to the disk, and return their CRC-32s.
+
+    The folder is made; one that is there already (left over from a writer that died before its
+    commit) is emptied first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.iterdir():
+        leftover.unlink()
+    checksums = {}
+    for name, array in arrays.items():
+        stored = np.ascontiguousarray(array, dtype=np.dtype(dtypes[name]))
+        with (folder / f"{name}.npy").open("wb") as file:
+            np.lib.format.write_array(file, stored, version=(1, 0), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        checksums[name] = checksum(stored)
+    sync_folder(folder)
+    sync_folder(folder.parent)
+    return checksums
+
+
+def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
+    """Memory-map ``NAME.npy``, or raise IndexCorrupt naming the file.
+
+    Args:
+        folder: of the segment or codec.
+        name: without the ending.
+        dtype: what it must hold.
+        shape: what it must have; None where any length will do.
+    """
+    path = folder / f"{name}.npy"
+    try:
+        with path.open("rb") as file:
+            head = file.read(MAX_HEADER)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise IndexCorrupt(path, "is missing") from error
+    header = HEADER.match(head)
+    if header is None or int.from_bytes(header[1], "little") != len(header[0]) - 10:
+        raise IndexCorrupt(path, "does not begin as a .npy file of version 1.0 does")
+    kind, found = header[2].decode(), tuple(int(length) for length in header[3].split(b",") if length.strip())
+    if kind != dtype:
+        raise IndexCorrupt(path, f"holds {kind}, expected {dtype}")
+    if len(found) != len(shape) or any(
+        want is not None and want != got for want, got in zip(shape, found, strict=True)
+    ):
+        raise IndexCorrupt(path, f"has the shape {found}, expected {shape} (None: any)")
+    nbytes = np.dtype(dtype).itemsize * math.prod(found)
+    if size != len(header[0]) + nbytes:
+        raise IndexCorrupt(path, f"has {size} bytes, expected {len(header[0]) + nbytes}")
+    if nbytes == 0:
+        return np.empty(found, dtype=dtype)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
+
+
+def checksum(array: Array) -> int:
+    """CRC-32 of an array's bytes, as kept in the catalog."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def bytes_on_disk(folder: Path) -> dict[str, int]:
+    """Sizes in bytes: ``catalog``, ``codecs``, ``segments`` and ``total``."""
+    sizes = {
+        "catalog": sum(file.stat().st_size for file in folder.glob(CATALOG + "*")),
+        "codecs": _bytes_below(folder / CODECS),
+        "segments": _bytes_below(folder / SEGMENTS),
+    }
+    return {**sizes, "total": sum(sizes.values())}
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

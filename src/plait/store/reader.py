@@ -1,0 +1,221 @@
+"""A snapshot of an index: its segments, memory-mapped, and its catalog, all of one moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plait.codec import ResidualCodec
+from plait.errors import IndexClosed, IndexCorrupt
+from plait.store import format as layout
+from plait.store.catalog import Catalog, CodecRow, SegmentRow
+from plait.types import Document, FloatArray, offsets_of
+
+Array = npt.NDArray[Any]
+
+OPEN_TRIES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One immutable run of documents, numbered from 0 inside the segment.
+
+    Attributes:
+        folder: where its files are.
+        codec: None when the segment holds the original f32 vectors.
+        offsets: i64 ``[ndocs + 1]``, token rows of each document.
+        pids: i64 ``[ndocs]``, ascending.
+        alive: u8 ``[ndocs]``, 0 for tombstones; None when all are alive.
+        arrays: the memory-mapped arrays of docs/index-format.md.
+    """
+
+    folder: Path
+    codec: ResidualCodec | None
+    offsets: npt.NDArray[np.int64]
+    pids: npt.NDArray[np.int64]
+    alive: npt.NDArray[np.uint8] | None
+    arrays: dict[str, Array]
+
+    @property
+    def ndocs(self) -> int:
+        """Documents, deleted ones included."""
+        return len(self.pids)
+
+    @cached_property
+    def ivf_offsets(self) -> npt.NDArray[np.int64]:
+        """i64 ``[ncentroids + 1]``: where each centroid's list begins in ``ivf_docs``."""
+        return offsets_of(self.arrays["ivf_lengths"])
+
+    def vectors(self, docs: npt.NDArray[np.uint32]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Vectors f32 of some documents, reconstructed if compressed, and their offsets.
+
+        Args:
+            docs: u32 ``[m]``.
+
+        Returns:
+            f32 ``[ntokens, dim]`` and i64 ``[m + 1]``.
+        """
+        starts, stops = self.offsets[docs], self.offsets[docs.astype(np.int64) + 1]
+        offsets = offsets_of(stops - starts)
+        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
+        if self.codec is None:
+            return self.arrays["vectors"][rows], offsets
+        codes, residuals = self.arrays["codes"][rows], self.arrays["residuals"][rows]
+        if len(codes) and int(codes.max()) >= self.codec.ncentroids:
+            raise IndexCorrupt(self.folder / "codes.npy", "names a centroid that does not exist")
+        return self.codec.decompress(codes, residuals), offsets
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """The newest committed state.
+
+    A writer may replace segments, and remove their files, between the moment the catalog is read and
+    the moment the files are mapped; then the next look at the catalog shows the new ones.
+    """
+    for _ in range(OPEN_TRIES - 1):
+        try:
+            return Snapshot(folder)
+        except IndexCorrupt as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+    return Snapshot(folder)
+
+
+class Snapshot:
+    """What an index held at one moment. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._catalog: Catalog | None = Catalog.open(folder)
+        try:
+            self._catalog.pin()
+            self.settings = self._checked(self._catalog.settings())
+            self.ndocs = self._catalog.ndocs()
+            self.codec_rows = {row.codec: row for row in self._catalog.codecs()}
+            self.segment_rows = self._catalog.segments()
+            self.tombstones = np.array(self._catalog.tombstones(), dtype=np.int64)
+            self._codecs: dict[int, ResidualCodec | None] = {}
+            self.segments = [self._open_segment(row) for row in self.segment_rows]
+            self._check_count()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def dim(self) -> int:
+        """Components per vector."""
+        return int(self.settings["dim"])
+
+    def close(self) -> None:
+        """Let go of the catalog; mapped arrays live on while somebody holds them."""
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    def documents(self, pids: Iterable[int]) -> dict[int, Document]:
+        """pid -> document, for the live ones."""
+        with self._lock:
+            return self._open_catalog().documents(pids)
+
+    def pids_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """id -> pid, for the live ones."""
+        with self._lock:
+            return self._open_catalog().pids_of(ids)
+
+    def _open_catalog(self) -> Catalog:
+        if self._catalog is None:
+            raise IndexClosed(f"the index {self.folder} was closed")
+        return self._catalog
+
+    def _checked(self, settings: dict[str, Any]) -> dict[str, Any]:
+        for name, least in {"dim": 1, "nbits": 1, "seed": 0}.items():
+            value = settings.get(name)
+            if not isinstance(value, int) or value < least:
+                raise IndexCorrupt(layout.catalog_path(self.folder), f"the setting {name} is {value!r}")
+        return settings
+
+    def _check_count(self) -> None:
+        live = sum(s.ndocs if s.alive is None else int(s.alive.sum()) for s in self.segments)
+        if live != self.ndocs:
+            raise IndexCorrupt(
+                layout.catalog_path(self.folder),
+                f"lists {self.ndocs} documents, but the segments hold {live}",
+            )
+
+    def codec(self, number: int) -> ResidualCodec | None:
+        """The codec of that number; None for the one that keeps f32 vectors."""
+        if number not in self._codecs:
+            row = self.codec_rows.get(number)
+            if row is None:
+                raise IndexCorrupt(layout.catalog_path(self.folder), f"codec {number} is not listed")
+            self._codecs[number] = self._open_codec(row)
+        return self._codecs[number]
+
+    def _open_codec(self, row: CodecRow) -> ResidualCodec | None:
+        if row.kind == "float32":
+            return None
+        if row.kind != "residual" or row.nbits not in (1, 2, 4, 8):
+            raise IndexCorrupt(
+                layout.catalog_path(self.folder), f"codec {row.codec} is of unknown kind {row.kind!r}"
+            )
+        folder = layout.codec_path(self.folder, row.codec)
+        shapes = {
+            "centroids": (row.ncentroids, self.dim),
+            "cutoffs": ((1 << row.nbits) - 1,),
+            "weights": (1 << row.nbits,),
+        }
+        arrays = {}
+        for name, dtype in layout.CODEC_ARRAYS.items():
+            array = layout.read_array(folder, name, dtype, shapes[name])
+            if layout.checksum(array) != row.checksums.get(name):
+                raise IndexCorrupt(folder / f"{name}.npy", "does not match its checksum")
+            arrays[name] = np.array(array, dtype=np.float32)
+        return ResidualCodec(**arrays)
+
+    def _open_segment(self, row: SegmentRow) -> Segment:
+        folder = layout.segment_path(self.folder, row.segment)
+        codec = self.codec(row.codec)
+        n = row.ndocs
+        dtypes = layout.SEGMENT_ARRAYS
+        arrays = {name: layout.read_array(folder, name, dtype, (n,)) for name, dtype in dtypes.items()}
+        offsets = offsets_of(arrays["doclens"])
+        if offsets[-1] != row.ntokens:
+            raise IndexCorrupt(folder / "doclens.npy", f"sums to {offsets[-1]}, expected {row.ntokens}")
+        pids = arrays["pids"]
+        if n and (pids[0] < 1 or (np.diff(pids) <= 0).any()):
+            raise IndexCorrupt(folder / "pids.npy", "is not ascending")
+        dtypes = layout.FLOAT32_ARRAYS if codec is None else layout.RESIDUAL_ARRAYS
+        for name, dtype in dtypes.items():
+            shape = self._shape(name, row.ntokens, codec)
+            arrays[name] = layout.read_array(folder, name, dtype, shape)
+        if codec is not None and int(arrays["ivf_lengths"].sum(dtype=np.int64)) != len(arrays["ivf_docs"]):
+            raise IndexCorrupt(folder / "ivf_lengths.npy", "does not sum to the length of ivf_docs.npy")
+        return Segment(folder, codec, offsets, pids, self._alive(pids), arrays)
+
+    def _shape(self, name: str, ntokens: int, codec: ResidualCodec | None) -> tuple[int | None, ...]:
+        if codec is None:
+            return (ntokens, self.dim)
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "residuals": (ntokens, -(-self.dim * codec.nbits // 8)),
+            "ivf_lengths": (codec.ncentroids,),
+            "ivf_docs": (None,),
+        }
+        return shapes.get(name, (ntokens,))
+
+    def _alive(self, pids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:
+        places = np.searchsorted(pids, self.tombstones)
+        inside = places < len(pids)
+        inside[inside] = pids[places[inside]] == self.tombstones[inside]
+        if not inside.any():
+            return None
+        alive = np.ones(len(pids), dtype=np.uint8)
+        alive[places[inside]] = 0
+        return alive

@@ -1,0 +1,73 @@
+"""Figures about an index as it is on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plait.store.format import FORMAT_VERSION, bytes_on_disk
+from plait.store.reader import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What `plait inspect` shows.
+
+    Attributes:
+        path: the index's folder.
+        format_version: of the files.
+        documents: live documents.
+        deleted: documents deleted whose tokens still take room.
+        tokens: token vectors stored, those of deleted documents included.
+        segments: immutable segments.
+        dim: components per vector.
+        nbits: bits per dimension of compressed segments.
+        centroids: of the newest codec; None while the index keeps the original vectors.
+        encoder: name of the encoder, None for an index of the caller's own vectors.
+        bytes_on_disk: all files.
+        bytes_vectors: segments and codecs.
+        bytes_catalog: texts, ids and metadata.
+        bytes_per_token: ``bytes_vectors / tokens``.
+        bytes_per_document: ``bytes_on_disk / documents``.
+    """
+
+    path: str
+    format_version: int
+    documents: int
+    deleted: int
+    tokens: int
+    segments: int
+    dim: int
+    nbits: int
+    centroids: int | None
+    encoder: str | None
+    bytes_on_disk: int
+    bytes_vectors: int
+    bytes_catalog: int
+    bytes_per_token: float
+    bytes_per_document: float
+
+
+def stats(snapshot: Snapshot) -> IndexStats:
+    """Figures of a snapshot and of the files that are there now."""
+    sizes = bytes_on_disk(snapshot.folder)
+    tokens = sum(row.ntokens for row in snapshot.segment_rows)
+    vectors = sizes["segments"] + sizes["codecs"]
+    codecs = list(snapshot.codec_rows.values())
+    encoder = snapshot.settings.get("encoder")
+    return IndexStats(
+        path=str(snapshot.folder),
+        format_version=FORMAT_VERSION,
+        documents=snapshot.ndocs,
+        deleted=len(snapshot.tombstones),
+        tokens=tokens,
+        segments=len(snapshot.segments),
+        dim=snapshot.dim,
+        nbits=snapshot.settings["nbits"],
+        centroids=codecs[-1].ncentroids if codecs else None,
+        encoder=encoder["name"] if encoder else None,
+        bytes_on_disk=sizes["total"],
+        bytes_vectors=vectors,
+        bytes_catalog=sizes["catalog"],
+        bytes_per_token=round(vectors / tokens, 2) if tokens else 0.0,
+        bytes_per_document=round(sizes["total"] / snapshot.ndocs, 1) if snapshot.ndocs else 0.0,
+    )
