@@ -51,7 +51,8 @@ imports: $(VENV)/.dev
 	$(VENV)/bin/lint-imports --no-cache
 
 docs: $(VENV)/.dev
-	$(PY) scripts/check_docs.py
+	$(PY) -m pytest tests/test_docs.py
+	$(PY) benchmarks/report.py --check
 
 check: lint types imports docs test test-slow
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plait.encoder import load_encoder as load_encoder
     from plait.errors import PlaitError as PlaitError
+    from plait.exact import maxsim as maxsim
+    from plait.exact import rerank as rerank
     from plait.index import Index as Index
-    from plait.rerank import maxsim as maxsim
-    from plait.rerank import rerank as rerank
     from plait.search import SearchParams as SearchParams
     from plait.types import Document as Document
     from plait.types import Hit as Hit
@@ -33,8 +33,8 @@ _HOMES = {
     "SearchParams": "search",
     "TokenEmbeddings": "types",
     "load_encoder": "encoder",
-    "maxsim": "rerank",
-    "rerank": "rerank",
+    "maxsim": "exact",
+    "rerank": "exact",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

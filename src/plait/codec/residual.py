@@ -139,7 +139,8 @@ class ResidualCodec:
         zero = kernels.LEVEL_ZERO[self.nbits]
         level_scale = max(float(np.abs(self.weights).max()), 1e-12) / (zero - 1)
         levels = np.rint(self.weights / level_scale).astype(np.int16) + zero
-        return Int8Tables(centroids, scales, levels.astype(np.uint8), level_scale)
+        longest = float(np.linalg.norm(self.centroids, axis=1).max())
+        return Int8Tables(centroids, scales, levels.astype(np.uint8), level_scale, longest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,12 +152,14 @@ class Int8Tables:
         centroid_scales: f32 ``[ncentroids]``.
         levels: u8 ``[2**nbits]``, bucket weights around the zero point.
         level_scale: the bucket weight that one step of a level is worth.
+        longest_centroid: the largest length of a centroid.
     """
 
     centroids: npt.NDArray[np.uint8]
     centroid_scales: FloatArray
     levels: npt.NDArray[np.uint8]
     level_scale: float
+    longest_centroid: float
 
 
 def require_nbits(nbits: int) -> None:

@@ -38,8 +38,7 @@ class CodecQuery:
     def shift(self) -> int:
         """Bits dropped from ``query8 . centroid`` so that every score fits an i16."""
         longest = float(np.linalg.norm(self.quantised[0].astype(np.float32), axis=1).max())
-        widest = float(np.linalg.norm(self.codec.centroids, axis=1).max())
-        bound = 1.01 * longest * widest / self.codec.int8.level_scale
+        bound = 1.01 * longest * self.codec.int8.longest_centroid / self.codec.int8.level_scale
         return min(15, max(0, math.ceil(math.log2(max(1.0, bound / TABLE_LIMIT)))))
 
     @cached_property

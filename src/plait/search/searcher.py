@@ -21,8 +21,9 @@ from plait.store import Segment, Snapshot
 from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray
 
-#: Documents beyond k that are scored again in f32, because int8 may have them in another order.
-REFINE_MARGIN = 16
+#: Two int8 scores that differ by less than this, times the query's norm, may be in the other order
+#: in f32: twice the largest error seen (decision 0006).
+INT8_SLACK = 0.016
 #: Documents per piece when a scan is spread over threads.
 DOCS_PER_BLOCK = 4096
 
@@ -116,7 +117,17 @@ class _Search:
         found = sum(len(pool.docs) for pool in rescored)
         if found < min(self.k, sum(_count(segment, mask) for segment, mask in coded)) or not rescored:
             rescored = [self._scan(segment, _docs(segment, mask)) for segment, mask in coded]
-        return [*exact, *_top_pools(rescored, self.k + REFINE_MARGIN)]
+        return [*exact, *self._contenders(rescored)]
+
+    def _contenders(self, pools: list[Pool]) -> list[Pool]:
+        """The documents that may be among the best k in f32."""
+        scores = _scores(pools)
+        if len(scores) <= self.k:
+            return pools
+        last = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
+        slack = INT8_SLACK * float(np.linalg.norm(self.query))
+        near = int(np.count_nonzero(scores >= last - slack))
+        return _top_pools(pools, min(near, 2 * self.k + 64))
 
     def best(self, pools: list[Pool]) -> list[tuple[int, float]]:
         """Score what is left in f32 and take the best k."""
@@ -192,9 +203,22 @@ def _token_count(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> int:
     return int(segment.arrays["doclens"][mask != 0].sum(dtype=np.int64))
 
 
+def _scores(pools: list[Pool]) -> FloatArray:
+    """All scores, one pool after the other.
+
+    Raises:
+        IndexCorrupt: a score is not finite; stored numbers are broken, since the query is finite.
+    """
+    for pool in pools:
+        if not np.isfinite(pool.scores).all():
+            doc = int(pool.docs[int(np.argmin(np.isfinite(pool.scores)))])
+            raise IndexCorrupt(pool.segment.folder, f"document {doc} of the segment has no finite score")
+    return np.concatenate([np.empty(0, dtype=np.float32), *(pool.scores for pool in pools)])
+
+
 def _top_pools(pools: list[Pool], count: int) -> list[Pool]:
     """The best ``count`` documents over all pools, each pool in ascending order of documents."""
-    scores = np.concatenate([np.empty(0, dtype=np.float32), *(pool.scores for pool in pools)])
+    scores = _scores(pools)
     if len(scores) <= count:
         return pools
     chosen = np.sort(kernels.top_k(scores, count))
@@ -211,6 +235,6 @@ def _top(pools: list[Pool], k: int) -> list[tuple[int, float]]:
     if not pools:
         return []
     pids = np.concatenate([pool.segment.pids[pool.docs] for pool in pools])
-    scores = np.concatenate([pool.scores for pool in pools])
+    scores = _scores(pools)
     order = np.lexsort((pids, -scores))[:k]
     return list(zip(pids[order].tolist(), scores[order].tolist(), strict=True))

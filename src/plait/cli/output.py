@@ -1,0 +1,109 @@
+"""What commands print: results on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from plait.types import Document, Hit
+
+_LABELS = {
+    "path": "index",
+    "format_version": "format version",
+    "deleted": "deleted, still on disk",
+    "dim": "dimensions",
+    "nbits": "bits per dimension",
+    "bytes_on_disk": "bytes on disk",
+    "bytes_vectors": "  vectors",
+    "bytes_catalog": "  texts, ids, metadata",
+    "bytes_per_token": "bytes per token (vectors)",
+    "bytes_per_document": "bytes per document",
+    "recall_search_recall": "search recall",
+    "recall_k": "  of the best",
+    "recall_nqueries": "  queries",
+    "recall_queries": "  made from",
+}
+_MISSING = {"encoder": "none: made for vectors", "centroids": "none: vectors are kept as they are"}
+
+
+def note(message: str) -> None:
+    """Say something that is not a result."""
+    typer.echo(message, err=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number and what it counts."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def print_json(value: Any) -> None:
+    """Print one value on one line."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(json.dumps(value, ensure_ascii=not unicode))
+
+
+def print_hits(hits: Iterable[Hit], *, as_json: bool) -> None:
+    """Print rank, score and id of each hit and the beginning of its text, or one JSON object for each."""
+    width = min(100, max(40, shutil.get_terminal_size().columns))
+    for hit in hits:
+        if as_json:
+            print_json(dataclasses.asdict(hit))
+            continue
+        typer.echo(f"{hit.rank:>3}  {hit.score:7.3f}  {_printable(hit.id)}")
+        for line in textwrap.wrap(_printable(hit.text or ""), width - 5, max_lines=2, placeholder=" ..."):
+            typer.echo(f"     {line}")
+
+
+def print_document(document: Document, *, as_json: bool) -> None:
+    """Print a document as it is, line ends included."""
+    if as_json:
+        print_json(dataclasses.asdict(document))
+        return
+    typer.echo(f"id: {_printable(document.id)}")
+    for name, value in document.metadata.items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        typer.echo(f"{_printable(name)}: {_printable(shown)}")
+    if document.text is not None:
+        typer.echo("\n" + "\n".join(_printable(line) for line in document.text.splitlines()))
+
+
+def print_stats(stats: Mapping[str, Any]) -> None:
+    """Print one line for each figure."""
+    labels = {name: _LABELS.get(name, name.replace("_", " ")) for name in stats}
+    width = max(map(len, labels.values()))
+    for name, value in stats.items():
+        typer.echo(f"{labels[name]:<{width}}  {_figure(name, value)}")
+
+
+def print_scores(values: Mapping[str, float], nqueries: int, *, as_json: bool) -> None:
+    """Print the number of queries and the value of each metric."""
+    if as_json:
+        print_json({"queries": nqueries, "metrics": dict(values)})
+        return
+    width = max(map(len, ["queries", *values]))
+    typer.echo(f"{'queries':<{width}}  {nqueries:,}")
+    for name, value in values.items():
+        typer.echo(f"{name:<{width}}  {value:.4f}")
+
+
+def _figure(name: str, value: Any) -> str:
+    if value is None:
+        return _MISSING.get(name, "none")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if "recall" in name else f"{value:,.1f}"
+
+
+def _printable(text: str) -> str:
+    """Replace what a terminal would obey instead of show, and make one line of it."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,186 @@
+"""plait index, add, delete, get."""
+
+import json
+
+import pytest
+
+from .conftest import DOCUMENTS, write_lines
+
+
+def documents_in(plait, folder):
+    return json.loads(plait("inspect", folder, "--json").out)["documents"]
+
+
+# ---- index -----------------------------------------------------------------------------------------------
+
+
+def test_index(plait, corpus, tmp_path):
+    done = plait("index", corpus, "-o", tmp_path / "new", "--nbits", 2, "--threads", 1)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"indexed 6 documents in {tmp_path / 'new'}\n"
+    stats = json.loads(plait("inspect", tmp_path / "new", "--json").out)
+    assert (stats["documents"], stats["nbits"]) == (6, 2)
+
+
+def test_index_numbers_documents_without_ids_and_add_goes_on(plait, stdin, tmp_path):
+    stdin('{"text": "one fish"}\n{"text": "two fish"}\n')
+    assert plait("index", "-", "-o", tmp_path / "new").code == 0
+    stdin('{"text": "red fish"}\n')
+    assert plait("add", tmp_path / "new", "-").code == 0
+    assert [plait("get", tmp_path / "new", key, "--json").lines[0]["text"] for key in "012"] == [
+        "one fish",
+        "two fish",
+        "red fish",
+    ]
+
+
+def test_index_of_a_folder_of_pages(plait, tmp_path):
+    (tmp_path / "pages" / "a").mkdir(parents=True)
+    (tmp_path / "pages" / "a" / "my page.md").write_text("# Tides\n\nThe moon causes them.")
+    assert plait("index", tmp_path / "pages", "-o", tmp_path / "new").code == 0
+    assert plait("search", tmp_path / "new", "moon", "--json").lines[0]["id"] == "a/my page.md"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"_id": "a", "text": "x"}\n{"_id": "b"', "docs.jsonl, line 2: not valid JSON"),
+        ('{"_id": "a", "text": ""}\n', "docs.jsonl, line 1: the text is empty"),
+        ('{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n', "line 2: the id 'a' was used before"),
+    ],
+)
+def test_a_broken_record_leaves_no_index(plait, tmp_path, lines, message):
+    (tmp_path / "docs.jsonl").write_text(lines)
+    failed = plait("index", tmp_path / "docs.jsonl", "-o", tmp_path / "new")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: ")
+    assert message in failed.err
+    assert failed.err.endswith("(--skip-bad-lines leaves such records out)\n")
+    assert failed.err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_skip_bad_lines(plait, tmp_path):
+    (tmp_path / "docs.jsonl").write_text('{"text": "x"}\n{\n{"text": ""}\n{"text": "y"}\n')
+    done = plait("index", tmp_path / "docs.jsonl", "-o", tmp_path / "new", "--skip-bad-lines")
+    assert done.code == 0
+    assert done.out.startswith("indexed 2 documents")
+    assert "skipped 2 bad records; the first: " in done.err
+    assert "docs.jsonl, line 2: not valid JSON" in done.err
+
+
+def test_a_failure_after_the_index_was_made_leaves_nothing(plait, corpus, tmp_path, monkeypatch):
+    from plait import Index
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", "segment")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Index, "add", full)
+        failed = plait("index", corpus, "-o", tmp_path / "new")
+    assert (failed.code, failed.err) == (1, "error: segment: No space left on device\n")
+    assert not (tmp_path / "new").exists()
+    assert plait("index", corpus, "-o", tmp_path / "new").code == 0
+
+
+def test_index_does_not_touch_what_is_there(plait, corpus, own, tmp_path):
+    failed = plait("index", corpus, "-o", own)
+    assert failed.code == 1
+    assert failed.err.startswith(f"error: {own} exists already")
+    assert documents_in(plait, own) == 6
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear")
+    assert plait("index", corpus, "-o", tmp_path / "letters").code == 1
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "Dear"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nothing.jsonl", "-o", "new"], "nothing.jsonl: there is no such file or folder"),
+        (["{corpus}", "-o", "new", "--nbits", "3"], "nbits"),
+        (["{corpus}", "-o", "new", "--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_index_errors(plait, corpus, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    failed = plait("index", *(arg.format(corpus=corpus) for arg in args))
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: ")
+    assert message in failed.err
+    assert failed.err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+# ---- add and delete --------------------------------------------------------------------------------------
+
+
+def test_add(plait, own, tmp_path):
+    more = write_lines(tmp_path / "more.jsonl", [{"_id": "rome", "text": "Rome is the capital of Italy."}])
+    done = plait("add", own, more)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"added 1 document to {own}, which now holds 7\n"
+    assert plait("search", own, "Which city is Italy's capital?", "--json").lines[0]["id"] == "rome"
+
+
+def test_add_of_a_known_id_changes_nothing(plait, own, tmp_path):
+    more = write_lines(tmp_path / "more.jsonl", [{"_id": "rome", "text": "Rome"}, DOCUMENTS[0]])
+    failed = plait("add", own, more)
+    assert (failed.code, failed.out) == (1, "")
+    assert "'paris'" in failed.err
+    assert documents_in(plait, own) == 6
+
+
+@pytest.mark.parametrize(
+    "command", [["add", "nothing", "docs"], ["delete", "nothing", "a"], ["get", "nothing", "a"]]
+)
+def test_no_index_there(plait, command):
+    failed = plait(*command)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: ")
+    assert "nothing" in failed.err
+
+
+def test_delete(plait, own, tmp_path):
+    (tmp_path / "ids").write_text("sea\nmoon\nsea\n")
+    done = plait("delete", own, "paris", "unknown", "--ids-from", tmp_path / "ids")
+    assert done.code == 0
+    assert done.out == f"deleted 3 documents from {own}, which now holds 3\n"
+    assert done.err == "1 id not in the index\n"
+    assert {hit["id"] for hit in plait("search", own, "capital", "--json").lines} == {
+        "berlin",
+        "bread",
+        "river",
+    }
+
+
+def test_delete_needs_ids(plait, own):
+    failed = plait("delete", own)
+    assert failed.code == 2
+    assert "give at least one ID, or --ids-from" in failed.err
+
+
+# ---- get -------------------------------------------------------------------------------------------------
+
+
+def test_get(plait, made):
+    shown = plait("get", made, "berlin")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out == "id: berlin\nlang: en\nyear: 1990\n\nBerlin is the capital of Germany.\n"
+    assert plait("get", made, "sea").out.endswith("\nTides are caused by the moon.\nThey come twice a day.\n")
+
+
+def test_get_as_json(plait, made):
+    assert plait("get", made, "paris", "--json").lines == [
+        {
+            "id": "paris",
+            "text": "France Paris is the capital of France.",
+            "metadata": {"title": "France", "lang": "en"},
+        }
+    ]
+
+
+def test_get_of_an_unknown_id(plait, made):
+    failed = plait("get", made, "rome")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == f"error: {made} holds no document with the id 'rome'\n"

@@ -1,0 +1,203 @@
+"""plait search, inspect, evaluate."""
+
+import json
+
+import pytest
+
+from plait import Index, SearchParams
+from plait.evaluate import read_run
+
+from .conftest import write_lines
+
+QUESTION = "What is the capital of France?"
+QUERIES = [
+    {"_id": "q1", "text": QUESTION},
+    {"_id": "q2", "text": "What makes the tides?"},
+    {"_id": "q3", "text": "x"},
+]
+QRELS = "query-id\tcorpus-id\tscore\nq1\tparis\t2\nq1\tberlin\t0\nq2\tsea\t1\n"
+
+
+@pytest.fixture
+def queries(tmp_path):
+    return write_lines(tmp_path / "queries.jsonl", QUERIES)
+
+
+@pytest.fixture
+def qrels(tmp_path):
+    (tmp_path / "qrels.tsv").write_text(QRELS)
+    return tmp_path / "qrels.tsv"
+
+
+# ---- search ----------------------------------------------------------------------------------------------
+
+
+def test_search(plait, made):
+    found = plait("search", made, QUESTION, "-k", 2)
+    assert (found.code, found.err) == (0, "")
+    first, text, second, _ = found.out.splitlines()
+    assert first.split()[::2] == ["1", "paris"]
+    assert text == "     France Paris is the capital of France."
+    assert second.split()[0] == "2"
+
+
+def test_search_as_json_is_what_the_library_finds(plait, made):
+    with Index.open(made) as index:
+        hits = index.search(QUESTION, k=100)
+    lines = plait("search", made, QUESTION, "-k", 100, "--json").lines
+    assert [(line["rank"], line["id"], line["score"], line["text"]) for line in lines] == [
+        (hit.rank, hit.id, hit.score, hit.text) for hit in hits
+    ]
+    assert lines[0]["metadata"] == {"title": "France", "lang": "en"}
+    assert len(lines) == 6
+
+
+def test_search_parameters_arrive(plait, made, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        Index, "search", lambda self, query, k, **options: given.append((query, k, options)) or []
+    )
+    plait("search", made, "q", "--nprobe", 3, "--ndocs", 7, "--scan", "--threads", 1, "-k", 5)
+    plait("search", made, "q", "--no-scan")
+    plait("search", made, "q")
+    expected = SearchParams.for_k(5)
+    assert given[0] == (
+        "q",
+        5,
+        {
+            "params": SearchParams(nprobe=3, ncandidates=expected.ncandidates, ndocs=7, scan=True),
+            "threads": 1,
+        },
+    )
+    assert given[1][2]["params"].scan is False
+    assert given[2] == ("q", 10, {"params": None, "threads": None})
+
+
+def test_long_and_hostile_texts_are_shown_on_two_lines(plait, tmp_path):
+    text = "moon \x1b[31mred\x07 [bold]tides[/bold] " + "water " * 200
+    plait(
+        "index", write_lines(tmp_path / "d.jsonl", [{"_id": "a\x1b", "text": text}]), "-o", tmp_path / "new"
+    )
+    lines = plait("search", tmp_path / "new", "moon").out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("     moon  [31mred  [bold]tides[/bold] water")
+    assert lines[2].endswith(" ...")
+    assert all(len(line) <= 100 and line.isprintable() for line in lines)
+
+
+def test_search_with_a_file_of_queries(plait, made, queries, tmp_path):
+    done = plait("search", made, "--queries", queries, "--run", tmp_path / "out.trec", "-k", 3)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"wrote the results of 3 queries to {tmp_path / 'out.trec'}\n"
+    run = read_run(tmp_path / "out.trec")
+    with Index.open(made) as index:
+        assert list(run["q1"].items()) == [(hit.id, hit.score) for hit in index.search(QUESTION, k=3)]
+    assert list(run) == ["q1", "q2", "q3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "give either a QUERY or --queries FILE"),
+        (["q", "--queries", "f", "--run", "g"], "give either a QUERY or --queries FILE"),
+        (["--queries", "f"], "--queries FILE and --run FILE belong together"),
+        (["q", "--run", "g"], "--queries FILE and --run FILE belong together"),
+        (["--queries", "f", "--run", "g", "--json"], "--json is for a single QUERY"),
+        (["q", "-k", "0"], "'-k'"),
+        (["q", "-k", "many"], "'-k'"),
+        (["q", "--nprobe", "0"], "'--nprobe'"),
+        (["q", "--unknown"], "--unknown"),
+    ],
+)
+def test_wrong_usage(plait, made, args, message):
+    failed = plait("search", made, *args)
+    assert (failed.code, failed.out) == (2, "")
+    assert message in failed.err
+    assert "Traceback" not in failed.err
+
+
+@pytest.mark.parametrize("query", ["", " \n", "\udcff"])
+def test_queries_that_can_not_be_asked(plait, made, query):
+    failed = plait("search", made, query)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: ")
+    assert failed.err.count("\n") == 1
+
+
+# ---- inspect ---------------------------------------------------------------------------------------------
+
+
+def test_inspect(plait, made):
+    shown = plait("inspect", made)
+    assert (shown.code, shown.err) == (0, "")
+    figures = dict(line.split("  ", 1) for line in shown.out.splitlines() if not line.startswith(" "))
+    figures = {name: value.strip() for name, value in figures.items()}
+    assert figures["index"] == str(made)
+    assert figures["documents"] == "6"
+    assert int(figures["bytes on disk"].replace(",", "")) > 1000
+    assert "search recall" not in shown.out
+
+
+def test_inspect_as_json(plait, made):
+    (stats,) = plait("inspect", made, "--json").lines
+    with Index.open(made) as index:
+        assert stats["tokens"] == index.stats().tokens
+
+
+def test_inspect_recall(plait, made, queries):
+    (stats,) = plait("inspect", made, "--json", "--recall", "-k", 3).lines
+    assert stats["recall"]["search_recall"] == 1.0
+    assert (stats["recall"]["k"], stats["recall"]["nqueries"]) == (3, 6)
+    shown = plait("inspect", made, "--recall", "--queries", queries).out
+    assert "search recall" in shown
+    assert "1.000\n" in shown
+
+
+# ---- evaluate --------------------------------------------------------------------------------------------
+
+
+def test_evaluate(plait, made, queries, qrels):
+    done = plait("evaluate", made, "--queries", queries, "--qrels", qrels)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "queries     2\nnDCG@10     1.0000\nMRR@10      1.0000\nRecall@100  1.0000\n"
+
+
+def test_evaluate_as_json_with_run(plait, made, queries, qrels, tmp_path):
+    done = plait(
+        *("evaluate", made, "--queries", queries, "--qrels", qrels, "--json"),
+        *("--metrics", "Success@1,P@2", "--metrics", "AP(rel=2)@10", "--run", tmp_path / "out.trec", "-k", 4),
+    )
+    assert done.lines == [{"queries": 2, "metrics": {"Success@1": 1.0, "P@2": 0.5, "AP(rel=2)@10": 0.5}}]
+    run = read_run(tmp_path / "out.trec")
+    assert list(run) == ["q1", "q2"], "only judged queries are asked"
+    assert [len(found) for found in run.values()] == [4, 4]
+
+
+def test_evaluate_counts_judged_queries_that_are_missing(plait, made, tmp_path, qrels):
+    queries = write_lines(tmp_path / "queries.jsonl", QUERIES[:1])
+    done = plait("evaluate", made, "--queries", queries, "--qrels", qrels, "--json")
+    assert json.loads(done.out)["metrics"]["MRR@10"] == 0.5
+    assert done.err == f"judged, but not in {queries}, and counted as 0: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("queries_text", "metrics", "message"),
+    [
+        (
+            '{"_id": "other", "text": "x"}',
+            "MRR@10",
+            "no query has judgements: the first query's id is 'other'",
+        ),
+        ('{"_id": "q1", "text": "x"}', "nDGC@10", "can't compute the metric 'nDGC@10'"),
+        ('{"_id": "q1"}', "MRR@10", "queries.jsonl, line 1: there is no text"),
+    ],
+)
+def test_evaluate_errors(plait, made, tmp_path, qrels, queries_text, metrics, message):
+    (tmp_path / "queries.jsonl").write_text(queries_text)
+    failed = plait(
+        *("evaluate", made, "--queries", tmp_path / "queries.jsonl", "--qrels", qrels, "--metrics", metrics)
+    )
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: ")
+    assert message in failed.err
+    assert failed.err.count("\n") == 1

@@ -1,0 +1,53 @@
+"""Makes the golden index of the current format version; run once per version, never again.
+
+python tests/golden/make.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from unittest import mock
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+import plait  # noqa: E402
+from plait import SearchParams  # noqa: E402
+from plait.store import FORMAT_VERSION  # noqa: E402
+from tests.conftest import clustered  # noqa: E402
+
+
+def main() -> None:
+    for kind, threshold in (("exact", 1 << 30), ("residual", 100)):
+        path = HERE / f"v{FORMAT_VERSION}-{kind}"
+        if path.exists():
+            raise SystemExit(f"{path} exists; golden indexes are never made again")
+        documents = clustered(60, dim=12, seed=1, doclen=(1, 9))
+        with (
+            mock.patch("plait.store.writer.MIN_CODEC_TOKENS", threshold),
+            plait.Index.create(path, dim=12, nbits=2, seed=7) as index,
+        ):
+            texts = [f"text {number}, ü" for number in range(60)]
+            index.add(vectors=documents[:40], texts=texts[:40], metadata=[{"number": n} for n in range(40)])
+            index.add(vectors=documents[40:], ids=[f"later {n}" for n in range(20)])
+            index.delete(["3", "later 7"])
+            cases = [
+                {
+                    "query": documents[n].tolist(),
+                    "scan": scan,
+                    "hits": [
+                        list(hit) for hit in index.search(documents[n], 5, params=SearchParams(scan=scan))
+                    ],
+                }
+                for n in (0, 3, 41)
+                for scan in (True, False)
+            ]
+        (HERE / f"v{FORMAT_VERSION}-{kind}.json").write_text(json.dumps(cases) + "\n")
+        for leftover in path.glob("*.sqlite-*"):
+            leftover.unlink()
+
+
+if __name__ == "__main__":
+    main()

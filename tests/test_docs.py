@@ -1,0 +1,96 @@
+"""The documentation is true: links lead somewhere, examples run, names exist."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import plait
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+    if page.name != "LICENSE"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_python_examples_run_in_order(page: str, tmp_path: Path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Paris" in result.stdout
+
+
+def test_architecture_names_every_part():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for part in (ROOT / "src" / "plait").iterdir():
+        if part.name.startswith(("_", ".")) or part.suffix not in ("", ".py"):
+            continue
+        name = f"{part.name}/" if part.is_dir() else part.name
+        assert f"`{name}" in page or f"`{name}`" in page, f"ARCHITECTURE.md does not mention {name}"
+
+
+def test_every_decision_has_its_number_and_is_one_page():
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert len(pages) >= 5
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {page.name[:4]}: ")
+        assert "**Context" in text or "## Context" in text, page.name
+
+
+def test_public_names_resolve_and_are_documented():
+    for name in plait.__all__:
+        value = getattr(plait, name)
+        assert name == "__version__" or value.__doc__, name
+    assert set(plait.__all__) == set(dir(plait))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        plait.nothing  # noqa: B018
+
+
+def test_every_error_is_in_the_tree_at_the_top():
+    errors = importlib.import_module("plait.errors")
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, plait.PlaitError):
+            assert name in errors.__doc__, name
+
+
+def test_docstring_examples():
+    for name in ("plait.exact", "plait"):
+        results = doctest.testmod(importlib.import_module(name))
+        assert results.failed == 0
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## {plait.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_importing_plait_loads_nothing_heavy():
+    script = (
+        "import sys, plait\n"
+        "heavy = {'numpy', 'onnxruntime', 'tokenizers', 'torch', 'typer', 'sqlite3'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
