@@ -30,7 +30,8 @@ public:
         for (int row = 0; row < count; ++row) {
             const uint8_t* from = centroids_ + (first + row) * dim_;
             Dot::Row* to = scratch_.data() + row * stride_;
-            for (int64_t d = 0; d < dim_; ++d) to[d] = static_cast<Dot::Row>(from[d] - (Dot::kCentred ? kCentroidZero : 0));
+            const int zero = Dot::kCentred ? kCentroidZero : 0;
+            for (int64_t d = 0; d < dim_; ++d) to[d] = static_cast<Dot::Row>(from[d] - zero);
         }
         return scratch_.data();
     }

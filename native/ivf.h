@@ -52,28 +52,64 @@ PLAIT_INLINE int64_t key_of(int32_t value, int64_t position) {
 }
 PLAIT_INLINE uint32_t position_of(int64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
+// For each lane a value that at least nprobe centroids reach, and few more: the nprobe-th largest of the
+// maxima of 8 * nprobe blocks of rows. Without it most of the time goes into keys that are replaced later.
+template <class Short>
+PLAIT_INLINE bool find_floors(const TopCentroidsArgs& args, int64_t lane, int16_t* maxima, int16_t* floors) {
+    constexpr int kLanes = Short::kLanes;
+    const int64_t nblocks = 8 * args.nprobe, rows = args.ncentroids / nblocks;
+    if (rows < 4 || nblocks > INT16_MAX) return false;
+    for (int64_t block = 0; block < nblocks; ++block) {
+        const int16_t* row = args.table + block * rows * args.lanes + lane;
+        Short largest = Short::load(row);
+        for (int64_t i = 1; i < rows; ++i) largest = largest.larger(Short::load(row + i * args.lanes));
+        largest.store(maxima + block * kLanes);
+    }
+    int32_t low[kLanes], high[kLanes];  // enough maxima reach low; too few reach high
+    for (int i = 0; i < kLanes; ++i) low[i] = INT16_MIN, high[i] = INT16_MAX + 1;
+    for (int step = 0; step < 16; ++step) {
+        int16_t middle[kLanes], count[kLanes] = {};
+        for (int i = 0; i < kLanes; ++i) middle[i] = static_cast<int16_t>((low[i] + high[i]) >> 1);
+        for (int64_t block = 0; block < nblocks; ++block)
+            for (int i = 0; i < kLanes; ++i) count[i] += maxima[block * kLanes + i] >= middle[i];
+        for (int i = 0; i < kLanes; ++i) (count[i] >= args.nprobe ? low[i] : high[i]) = middle[i];
+    }
+    bool found = true;
+    for (int i = 0; i < kLanes; ++i) {
+        floors[i] = static_cast<int16_t>(low[i]);
+        found &= low[i] > INT16_MIN;  // there is nothing below it to compare with
+    }
+    return found;
+}
+
 // `lane` is the first of a block of Short::kLanes lanes.
 template <class Short>
-PLAIT_INLINE void scan_table(const TopCentroidsArgs& args, int64_t lane, int64_t* keys) {
+PLAIT_INLINE void scan_table(const TopCentroidsArgs& args, int64_t lane, int64_t* keys, int16_t* maxima) {
     const int64_t tokens = smaller_of<int64_t>(Short::kLanes, args.nq - lane);
-    int16_t threshold[Short::kLanes];
+    int16_t floors[Short::kLanes], threshold[Short::kLanes];
+    const bool found = find_floors<Short>(args, lane, maxima, floors);
     for (int i = 0; i < Short::kLanes; ++i) threshold[i] = INT16_MAX;  // lanes without a token never pass
     for (int64_t token = 0; token < tokens; ++token) {
         Largest best(keys + token * args.nprobe, args.nprobe);
-        for (int64_t c = 0; c < args.nprobe; ++c) best.fill(key_of(args.table[c * args.lanes + lane + token], c));
-        threshold[token] = static_cast<int16_t>(best.smallest() >> 32);
+        if (found) {
+            for (int64_t i = 0; i < args.nprobe; ++i) keys[token * args.nprobe + i] = INT64_MIN;
+            threshold[token] = static_cast<int16_t>(floors[token] - 1);  // a floor need only be reached
+        } else {
+            for (int64_t c = 0; c < args.nprobe; ++c) best.fill(key_of(args.table[c * args.lanes + lane + token], c));
+            threshold[token] = static_cast<int16_t>(best.smallest() >> 32);
+        }
     }
     Short limit = Short::load(threshold);
-    for (int64_t c = args.nprobe; c < args.ncentroids; ++c) {
+    for (int64_t c = found ? 0 : args.nprobe; c < args.ncentroids; ++c) {
         const int16_t* row = args.table + c * args.lanes + lane;
-        // A later centroid with a value equal to the threshold loses, so "above" is exact.
+        // A later centroid with a value equal to the smallest key's loses, so "above" is exact.
         uint32_t above = Short::load(row).above(limit);
         if (!above) continue;
         for (; above; above &= above - 1) {
             const int token = __builtin_ctz(above);
             int64_t* heap = keys + token * args.nprobe;
             Largest(heap, args.nprobe).replace_smallest(key_of(row[token], c));
-            threshold[token] = static_cast<int16_t>(heap[0] >> 32);
+            if (heap[0] != INT64_MIN) threshold[token] = static_cast<int16_t>(heap[0] >> 32);
         }
         limit = Short::load(threshold);
     }
@@ -88,11 +124,12 @@ PLAIT_INLINE void scan_table(const TopCentroidsArgs& args, int64_t lane, int64_t
 Status top_centroids(const TopCentroidsArgs& args) {
     if (!args.nprobe) return kDone;
     Scratch<int64_t> keys(Short32::kLanes * args.nprobe);
-    if (!keys) return {Fault::memory, 0};
+    Scratch<int16_t> maxima(Short32::kLanes * smaller_of(8 * args.nprobe, args.ncentroids));
+    if (!keys || !maxima) return {Fault::memory, 0};
     int64_t lane = 0;
     for (; lane + Short32::kLanes <= args.lanes && lane < args.nq; lane += Short32::kLanes)
-        scan_table<Short32>(args, lane, keys.data());
-    if (lane < args.nq) scan_table<Short16>(args, lane, keys.data());
+        scan_table<Short32>(args, lane, keys.data(), maxima.data());
+    if (lane < args.nq) scan_table<Short16>(args, lane, keys.data(), maxima.data());
     return kDone;
 }
 
@@ -188,7 +225,8 @@ Status gather(GatherArgs& args) {
     if (!postings) return kDone;
 
     int64_t block = 1 << 16;
-    while (block < args.ndocs && args.ndocs / block * nlists > postings) block *= 2;  // few postings: no use in blocks
+    // With few postings it costs more to come back to every list than to miss the cache.
+    while (block < args.ndocs && block < 1 << 20 && args.ndocs / block * nlists > postings) block *= 2;
     block = smaller_of(block, round_up(args.ndocs, 64));
     Scratch<Entry> entries(block);
     Scratch<uint64_t> met(block / 64);

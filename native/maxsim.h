@@ -135,7 +135,7 @@ Status maxsim_codes_of(const MaxsimCodesArgs& args) {
         bias[q] = Dot::kCentred ? 0 : -zero * sum;
     }
     Decode decoder;
-    decoder.prepare(args.levels);
+    decoder.prepare(args.levels, layout);
 
     const uint8_t* const end = residuals.rows + residuals.ntokens * layout.bytes;
     CodesJob job{args.table, args.lanes, args.shift, bias.data(), nullptr, nullptr, best.data()};

@@ -8,23 +8,33 @@ namespace {
 
 // The number of cutoffs below each residual; all of them for NaN, as in NumPy's searchsorted.
 template <int kBits>
-PLAIT_INLINE void find_buckets(const float* residuals, int64_t dim, const float* cutoffs, int32_t* buckets) {
-    if constexpr (kBits < 8) {
+class Buckets {
+public:
+    explicit Buckets(const float* cutoffs) {
+        for (int i = 0; i < 256; ++i) cutoffs_[i] = i < kCount ? cutoffs[i] : __builtin_inff();
+        for (int i = 0; i < 16; ++i) borders_[i] = cutoffs_[16 * i + 15];
+    }
+
+    PLAIT_INLINE void find(const float* residuals, int64_t dim, int32_t* buckets) const {
         for (int64_t d = 0; d < dim; ++d) {
             int32_t bucket = 0;
-            for (int i = 0; i < (1 << kBits) - 1; ++i) bucket += !(residuals[d] <= cutoffs[i]);
+            if constexpr (kBits < 8) {
+                for (int i = 0; i < kCount; ++i) bucket += !(residuals[d] <= cutoffs_[i]);
+            } else {
+                // Which sixteenth, then where in it: two vector comparisons and no jump.
+                const int sixteenth = smaller_of(15, __builtin_popcount(below16(borders_, residuals[d])));
+                const int within = __builtin_popcount(below16(cutoffs_ + 16 * sixteenth, residuals[d]));
+                bucket = smaller_of(255, 16 * sixteenth + within);
+            }
             buckets[d] = bucket;
         }
-    } else {
-        // One step of all dimensions after the other: the steps of one dimension wait for each other.
-        for (int64_t d = 0; d < dim; ++d) buckets[d] = 0;
-        for (int32_t step = 128; step; step /= 2)
-            for (int64_t d = 0; d < dim; ++d) {
-                const int32_t above = !(residuals[d] <= cutoffs[buckets[d] + step - 1]);
-                buckets[d] += step & -above;
-            }
     }
-}
+
+private:
+    static constexpr int kCount = (1 << kBits) - 1;
+    float cutoffs_[256];
+    float borders_[16];
+};
 
 template <int kBits>
 Status compress_to(const CompressArgs& args) {
@@ -33,13 +43,14 @@ Status compress_to(const CompressArgs& args) {
     Scratch<float> residual(args.dim);
     Scratch<int32_t> buckets(bytes * kStripes);  // the padding stays zero
     if (!residual || !buckets) return {Fault::memory, 0};
+    const Buckets<kBits> quantiles(args.cutoffs);
     uint8_t packed[1 << kBits];
     for (int i = 0; i < 1 << kBits; ++i) packed[i] = static_cast<uint8_t>(reversed<kBits>(i));
     for (int64_t t = 0; t < args.ntokens; ++t) {
         const float* vector = args.vectors + t * args.dim;
         const float* centroid = args.centroids + args.codes[t] * args.dim;
         for (int64_t d = 0; d < args.dim; ++d) residual[d] = vector[d] - centroid[d];
-        find_buckets<kBits>(residual.data(), args.dim, args.cutoffs, buckets.data());
+        quantiles.find(residual.data(), args.dim, buckets.data());
         uint8_t* row = args.rows + t * bytes;
         const int32_t* bucket = buckets.data();
         for (int64_t i = 0; i < bytes; ++i, bucket += kStripes) {

@@ -54,7 +54,6 @@ struct Dot8 {
     static constexpr int kTile = 6;
     static constexpr bool kCentred = false;
 
-    static PLAIT_INLINE Acc zero() { return _mm256_setzero_si256(); }
     static PLAIT_INLINE I32 query(const Query* p) { return load_bytes(p); }
     static PLAIT_INLINE I32 spread(const Row* p) { return _mm256_set1_epi32(unaligned<int32_t>(p)); }
     static PLAIT_INLINE void step(Acc& sum, I32 row, I32 query) {
@@ -73,7 +72,6 @@ struct DotLevels {
     static constexpr int kTile = 4;
     static constexpr bool kCentred = false;
 
-    static PLAIT_INLINE Acc zero() { return _mm256_setzero_si256(); }
     static PLAIT_INLINE I32 query(const Query* p) { return load_bytes(p); }
     static PLAIT_INLINE I32 spread(const Row* p) { return _mm256_set1_epi32(unaligned<int32_t>(p)); }
     static PLAIT_INLINE void step(Acc& sum, I32 row, I32 query) {
@@ -92,7 +90,6 @@ struct DotBytes {
     static constexpr int kTile = 6;
     static constexpr bool kCentred = true;
 
-    static PLAIT_INLINE Acc zero() { return _mm256_setzero_si256(); }
     static PLAIT_INLINE I32 query(const Query* p) { return load_bytes(p); }
     static PLAIT_INLINE I32 spread(const Row* p) { return _mm256_set1_epi32(unaligned<int32_t>(p)); }
     static PLAIT_INLINE void step(Acc& sum, I32 row, I32 query) {
@@ -134,6 +131,14 @@ PLAIT_INLINE uint32_t above16(const float* p, float threshold) {
     return static_cast<uint32_t>(low | high << 8);
 }
 
+// The entries below a value; all of them if it is NaN.
+PLAIT_INLINE uint32_t below16(const float* p, float value) {
+    const F32 limit = splat(value);
+    const int low = _mm256_movemask_ps(_mm256_cmp_ps(limit, load(p), _CMP_NLE_UQ));
+    const int high = _mm256_movemask_ps(_mm256_cmp_ps(limit, load(p + 8), _CMP_NLE_UQ));
+    return static_cast<uint32_t>(low | high << 8);
+}
+
 // A row of at most 32 bytes from where 32 can be read. To read on into the next row is harmless; to read
 // beyond the array is not.
 PLAIT_INLINE const uint8_t* readable(const uint8_t* row, int64_t bytes, const uint8_t* end, uint8_t* copy) {
@@ -148,7 +153,7 @@ struct Decoder {
     using Dot = DotLevels;
     __m256i table;  // the levels of the bit-reversed buckets, repeated over 16 places
 
-    void prepare(const uint8_t* levels) {
+    void prepare(const uint8_t* levels, const Layout&) {
         alignas(32) uint8_t bytes[32];
         for (int i = 0; i < 32; ++i) bytes[i] = levels[reversed<kBits>(i)];
         table = _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes));
@@ -212,7 +217,7 @@ struct Decoder<8> {
     using Dot = DotBytes;
     __m256i differences[16];
 
-    void prepare(const uint8_t* levels) {
+    void prepare(const uint8_t* levels, const Layout&) {
         for (int h = 0; h < 16; ++h) {
             alignas(32) uint8_t bytes[32];
             for (int i = 0; i < 32; ++i) {

@@ -50,7 +50,6 @@ struct Dot8 {
     static constexpr int kTile = 12;
     static constexpr bool kCentred = false;
 
-    static PLAIT_INLINE Acc zero() { return _mm512_setzero_si512(); }
     static PLAIT_INLINE I32 query(const Query* p) { return _mm512_loadu_si512(p); }
     static PLAIT_INLINE I32 spread(const Row* p) { return _mm512_set1_epi32(unaligned<int32_t>(p)); }
     static PLAIT_INLINE void step(Acc& sum, I32 row, I32 query) {
@@ -58,8 +57,8 @@ struct Dot8 {
         asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(query));
     }
 };
-using DotLevels = Dot8;     // rows of levels below 128
-using DotBytes = Dot8;      // rows of any u8
+using DotLevels = Dot8;  // rows of levels below 128
+using DotBytes = Dot8;   // rows of any u8
 
 struct DotFloat {
     using Acc = F32;
@@ -96,23 +95,39 @@ struct Short32 {
 PLAIT_INLINE uint32_t above16(const float* p, float threshold) {
     return _mm512_cmp_ps_mask(_mm512_loadu_ps(p), _mm512_set1_ps(threshold), _CMP_GT_OQ);
 }
+// The entries below a value; all of them if it is NaN.
+PLAIT_INLINE uint32_t below16(const float* p, float value) {
+    return _mm512_cmp_ps_mask(_mm512_set1_ps(value), _mm512_loadu_ps(p), _CMP_NLE_UQ);
+}
 
-// Bucket numbers to levels, 64 bytes of packed codes at a time. Stripe j of a row holds the bucket
-// that every byte has at place j, so nothing is interleaved: the query's dimensions are permuted
-// instead (Layout in layout.h).
+// Bucket numbers to levels, 64 at a time, in the order that Layout (portable.h) states.
 template <int kBits>
 struct Decoder {
     using Dot = Dot8;
     __m512i table[4];
+    // Of rows of at most 64 bytes: for each position of the decoded row its byte, and where in the eight
+    // bytes around it the bucket begins.
+    int64_t vectors;
+    __m512i byte[8], shift[8];
 
-    void prepare(const uint8_t* levels) {
-        alignas(64) uint8_t bytes[256];
+    void prepare(const uint8_t* levels, const Layout& layout) {
+        alignas(64) uint8_t bytes[512] = {}, shifts[512] = {};
         for (int i = 0; i < 256; ++i) bytes[i] = levels[reversed<kBits>(i)];
         for (int i = 0; i < 4; ++i) table[i] = _mm512_load_si512(bytes + 64 * i);
+        if (layout.bytes > 64) return;
+        vectors = (layout.positions() + 63) / 64;
+        for (int64_t at = 0; at < layout.positions(); ++at) {
+            bytes[at] = static_cast<uint8_t>(at % layout.stripe);
+            shifts[at] = static_cast<uint8_t>(8 * (at % 8) + 8 - kBits * (at / layout.stripe + 1));
+        }
+        for (int i = 0; i < 8; ++i) {
+            byte[i] = _mm512_load_si512(bytes + 64 * i);
+            shift[i] = _mm512_load_si512(shifts + 64 * i);
+        }
     }
 
     PLAIT_INLINE __m512i look_up(__m512i x) const {
-        // vpermb reads the low six bits of an index; the table repeats over those not in use.
+        // vpermb reads the low six bits of an index; the table repeats over those that are not the bucket's.
         if constexpr (kBits < 8) return _mm512_permutexvar_epi8(x, table[0]);
         const __m512i low = _mm512_permutex2var_epi8(table[0], x, table[1]);
         const __m512i high = _mm512_permutex2var_epi8(table[2], x, table[3]);
@@ -120,57 +135,25 @@ struct Decoder {
     }
 
     template <int kStripe>
-    PLAIT_INLINE __m512i stripe(__m512i x) const {
-        if constexpr (kBits == 1) {
-            const __mmask64 set = _mm512_test_epi8_mask(x, _mm512_set1_epi8(static_cast<char>(128 >> kStripe)));
-            return pick(set);
-        } else {
-            return look_up(_mm512_srli_epi16(x, 8 - kBits * (kStripe + 1)));
-        }
-    }
-
-    PLAIT_INLINE __m512i pick(__mmask64 set) const {
-        const __m512i zero = _mm512_broadcastb_epi8(_mm512_castsi512_si128(table[0]));
-        const __m512i one = _mm512_permutexvar_epi8(_mm512_set1_epi8(1), table[0]);
-        return _mm512_mask_blend_epi8(set, zero, one);
-    }
-
-    template <int kStripe>
     PLAIT_INLINE void put(__m512i x, uint8_t* out, int64_t stripe_bytes) const {
         if constexpr (kStripe < 8 / kBits) {
-            _mm512_storeu_si512(out, stripe<kStripe>(x));
+            _mm512_storeu_si512(out, look_up(_mm512_srli_epi16(x, 8 - kBits * (kStripe + 1))));
             put<kStripe + 1>(x, out + stripe_bytes, stripe_bytes);
         }
     }
 
     PLAIT_INLINE void decode(const uint8_t* row, const uint8_t*, const Layout& layout, uint8_t* out) const {
         const int64_t bytes = layout.bytes;
-        if constexpr (kBits == 2) {
-            if (bytes == 32) {  // 128 dimensions: two stripes in one vector
-                const __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
-                const __m512i first = _mm512_set_epi64(4, 4, 4, 4, 6, 6, 6, 6);
-                const __m512i second = _mm512_set_epi64(0, 0, 0, 0, 2, 2, 2, 2);
-                _mm512_storeu_si512(out, look_up(_mm512_srlv_epi64(x, first)));
-                _mm512_storeu_si512(out + 64, look_up(_mm512_srlv_epi64(x, second)));
-                return;
-            }
-        }
-        if constexpr (kBits == 1) {
-            if (bytes == 16) {  // 128 dimensions: four stripes in one vector
-                const __m512i x = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
-                constexpr long long k = 0x0101010101010101;
-                const __m512i first = _mm512_set_epi64(k << 4, k << 4, k << 5, k << 5, k << 6, k << 6,
-                                                       static_cast<long long>(0x8080808080808080ull),
-                                                       static_cast<long long>(0x8080808080808080ull));
-                const __m512i second = _mm512_set_epi64(k, k, k << 1, k << 1, k << 2, k << 2, k << 3, k << 3);
-                _mm512_storeu_si512(out, pick(_mm512_test_epi8_mask(x, first)));
-                _mm512_storeu_si512(out + 64, pick(_mm512_test_epi8_mask(x, second)));
-                return;
-            }
-        }
         if (bytes <= 64) {
             const __m512i x = _mm512_maskz_loadu_epi8(~0ull >> (64 - bytes), row);
-            put<0>(x, out, layout.stripe);
+            if constexpr (kBits == 8) {
+                _mm512_storeu_si512(out, look_up(x));
+            } else {
+                for (int64_t i = 0; i < vectors; ++i) {
+                    const __m512i spread = _mm512_permutexvar_epi8(byte[i], x);
+                    _mm512_storeu_si512(out + 64 * i, look_up(_mm512_multishift_epi64_epi8(shift[i], spread)));
+                }
+            }
             return;
         }
         for (int64_t at = 0; at < bytes; at += 64) {

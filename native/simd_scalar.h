@@ -57,7 +57,6 @@ struct DotBytes {
     static constexpr int kTile = 1;
     static constexpr bool kCentred = true;
 
-    static PLAIT_INLINE Acc zero() { return I32{}; }
     static PLAIT_INLINE I16 query(const Query* p) { return unaligned<I16>(p); }
     static PLAIT_INLINE I16 spread(const Row* p) { return I16{} + *p; }
     static PLAIT_INLINE void step(Acc& sum, I16 row, I16 query) { sum += widen(row * query); }  // at most 2^14
@@ -98,13 +97,20 @@ PLAIT_INLINE uint32_t above16(const float* p, float threshold) {
     return bits;
 }
 
+// The entries below a value; all of them if it is NaN.
+PLAIT_INLINE uint32_t below16(const float* p, float value) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; ++i) bits |= static_cast<uint32_t>(!(value <= p[i])) << i;
+    return bits;
+}
+
 template <int kBits>
 struct Decoder {
     using Dot = DotBytes;
     static constexpr int kStripes = 8 / kBits;
     int16_t table[256][kStripes];
 
-    void prepare(const uint8_t* levels) {
+    void prepare(const uint8_t* levels, const Layout&) {
         for (int byte = 0; byte < 256; ++byte)
             for (int j = 0; j < kStripes; ++j)
                 table[byte][j] = static_cast<int16_t>(levels[reversed<kBits>(byte >> (8 - kBits * (j + 1)))] -

@@ -116,13 +116,13 @@ template <class Dot, int kRows, class Job>
     if (lane < query.lanes) multiply_group<Dot, kRows, 1>(job, pointers, packed, query.units, lane);
 }
 
-// Gives `tile(constant<rows>, first)` every row of [0, count) at least once. A tile at the end may overlap
-// the one before it, so jobs must not mind to meet a row twice.
 template <int kValue>
 struct Constant {
     static constexpr int value = kValue;
 };
 
+// Gives `tile(Constant<rows>, first)` every row of [0, count) at least once. A tile at the end may overlap
+// the one before it, so jobs must not mind to meet a row twice.
 template <int kTile, class Tile>
 PLAIT_INLINE void for_tiles(int64_t count, const Tile& tile) {
     int64_t at = 0;

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.kernels.cases import DIMS, make_case, make_lists
 
 from plait.kernels import _native, reference
+from tests.kernels.cases import DIMS, make_case, make_lists
 
 seeds = st.integers(0, 2**32 - 1)
 doclens = st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 20, 25]), min_size=0, max_size=6)
@@ -99,6 +100,19 @@ def test_top_centroids(native: _native.Kernels, seed: int, ncentroids: int, nq: 
     table = rng.integers(-spread - 1, spread + 1, (ncentroids, reference.lanes_of(nq))).astype(np.int16)
     for nprobe in {0, 1, min(7, ncentroids), ncentroids}:
         assert_same(native.top_centroids(table, nq, nprobe), reference.top_centroids(table, nq, nprobe))
+
+
+@pytest.mark.parametrize("spread", [1, 40, 32767])
+def test_top_centroids_of_many(native: _native.Kernels, spread: int) -> None:
+    rng = np.random.default_rng(7)
+    table = rng.integers(-spread - 1, spread + 1, (3001, 48)).astype(np.int16)
+    table[:, 3] = -32768  # nothing lies below
+    table[:, 20] = 32767
+    table[:, 35] = np.sort(table[:, 35])
+    for nprobe in (1, 5, 32, 90, 100):
+        assert_same(native.top_centroids(table, 40, nprobe), reference.top_centroids(table, 40, nprobe))
+        columns = np.ascontiguousarray(table[:, 4:20])
+        assert_same(native.top_centroids(columns, 13, nprobe), reference.top_centroids(columns, 13, nprobe))
 
 
 @check
@@ -208,6 +222,15 @@ def test_nothing_to_do(native: _native.Kernels) -> None:
     assert native.compress(**case.compress()).shape == (0, 32)
     assert native.assign(**case.assign()).shape == (0,)
     assert native.top_k(np.zeros(0, dtype=np.float32), 5).shape == (0,)
+
+
+def test_threads_do_not_disturb_each_other(native: _native.Kernels) -> None:
+    case = make_case(8, doclens=(80, 3, 12, 31) * 20)
+    expected = reference.maxsim_codes(**case.maxsim_codes())
+    with ThreadPoolExecutor(4) as pool:
+        parts = np.array_split(case.docs, 16)
+        scored = list(pool.map(lambda docs: native.maxsim_codes(**case.maxsim_codes(docs=docs)), parts))
+    assert_same(np.concatenate(scored), expected)
 
 
 def test_read_only_memory_is_read(native: _native.Kernels, tmp_path: Any) -> None:

@@ -256,3 +256,25 @@ with plait.Index.open(sys.argv[2]) as index:
     lines = result.stdout.splitlines()
     assert lines[:1] == ["3000 1"], result.stderr
     assert "can't be written to" in lines[1]
+
+
+def test_a_write_that_the_system_refuses_is_named_and_undone(small):
+    """As when the disk is full: here no file may grow beyond 64 KB."""
+    script = """
+import resource, sys, plait
+sys.path.insert(0, sys.argv[2])
+from tests.conftest import clustered
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+with plait.Index.open(sys.argv[1]) as index:
+    try:
+        index.add(vectors=clustered(500), ids=[f"n{n}" for n in range(500)])
+    except plait.PlaitError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", script, str(small.path), str(Path(__file__).parents[2])]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ".npy can't be written: File too large; nothing was changed" in result.stdout, result.stderr
+    small.refresh()
+    assert len(small) == 20
+    small.add(vectors=clustered(500), ids=[f"n{n}" for n in range(500)])
+    assert len(small) == 520

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plait.errors import IndexCorrupt
+from plait.errors import IndexCorrupt, StoreError
 
 FORMAT_VERSION = 1
 #: "PLAI", in the header of the catalog.
@@ -81,6 +81,9 @@ def write_arrays(folder: Path, arrays: dict[str, Array], dtypes: dict[str, str])
 
     The folder is made; one that is there already (left over from a writer that died before its
     commit) is emptied first.
+
+    Raises:
+        StoreError: the system refused; names the file and why (a full disk, no permission).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.iterdir():
@@ -88,14 +91,22 @@ def write_arrays(folder: Path, arrays: dict[str, Array], dtypes: dict[str, str])
     checksums = {}
     for name, array in arrays.items():
         stored = np.ascontiguousarray(array, dtype=np.dtype(dtypes[name]))
-        with (folder / f"{name}.npy").open("wb") as file:
-            np.lib.format.write_array(file, stored, version=(1, 0), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_array(folder / f"{name}.npy", stored)
         checksums[name] = checksum(stored)
     sync_folder(folder)
     sync_folder(folder.parent)
     return checksums
+
+
+def _write_array(path: Path, array: Array) -> None:
+    try:
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(array.reshape(-1).view(np.uint8).data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror}; nothing was changed") from error
 
 
 def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:

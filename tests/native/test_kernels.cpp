@@ -1,0 +1,217 @@
+// Runs every kernel of every instruction set at odd sizes, on arrays that end exactly where their last
+// element does, with sound and with broken contents. Built with address and undefined-behaviour
+// sanitizers, which stop it at the first access outside an array. That results are right is tested in
+// Python; here they must only be the same on every instruction set.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "api.h"
+
+namespace {
+
+using namespace plait;
+
+std::mt19937_64 random_bits(1);
+
+int64_t below(int64_t limit) { return static_cast<int64_t>(random_bits() % static_cast<uint64_t>(limit)); }
+
+// Exactly as large as its contents: std::vector may keep more.
+template <class T>
+struct Exact {
+    T* data;
+    int64_t size;
+
+    explicit Exact(int64_t size) : data(static_cast<T*>(std::malloc(static_cast<size_t>(size) * sizeof(T)))), size(size) {
+        if (size) std::memset(static_cast<void*>(data), 0, static_cast<size_t>(size) * sizeof(T));
+    }
+    Exact(Exact&& other) noexcept : data(other.data), size(other.size) { other.data = nullptr; }
+    ~Exact() { std::free(data); }
+    T& operator[](int64_t i) { return data[i]; }
+
+    Exact& randomise() {
+        for (int64_t i = 0; i < size; ++i) {
+            if constexpr (std::is_floating_point_v<T>)
+                data[i] = static_cast<T>(below(2001) - 1000) / 1000;
+            else
+                data[i] = static_cast<T>(random_bits());
+        }
+        return *this;
+    }
+    Exact& randomise_below(int64_t limit) {
+        for (int64_t i = 0; i < size; ++i) data[i] = static_cast<T>(below(limit));
+        return *this;
+    }
+    bool same(const Exact& other) const {
+        return size == other.size && (!size || !std::memcmp(data, other.data, static_cast<size_t>(size) * sizeof(T)));
+    }
+    // Overwrites some entries with anything at all.
+    void corrupt() {
+        for (int64_t i = below(3) + 1; size && i > 0; --i) data[below(size)] = static_cast<T>(random_bits());
+    }
+};
+
+const Kernels* const* isas;
+int isa_count;
+
+// Runs `work` on every instruction set; `out` must come out the same, and so must the status.
+template <class T, class Work>
+void on_every_isa(const char* what, Exact<T>& out, const Work& work) {
+    const Status expected = work(*isas[0]);
+    for (int i = 1; i < isa_count; ++i) {
+        Exact<T> first(out.size);
+        if (out.size) std::memcpy(static_cast<void*>(first.data), out.data, static_cast<size_t>(out.size) * sizeof(T));
+        const Status status = work(*isas[i]);
+        if (status.fault != expected.fault || status.where != expected.where ||
+            (status.fault == Fault::none && !first.same(out))) {
+            std::fprintf(stderr, "%s differs between %s and %s\n", what, isas[0]->name, isas[i]->name);
+            std::exit(1);
+        }
+    }
+}
+
+struct Segment {
+    int64_t ntokens = 0;
+    Exact<int64_t> offsets;
+    Exact<uint32_t> docs;
+
+    explicit Segment(int64_t ndocs) : offsets(ndocs + 1), docs(ndocs ? 2 * ndocs : 0) {
+        static constexpr int64_t lengths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 25, 40};
+        for (int64_t i = 0; i < ndocs; ++i) offsets[i + 1] = ntokens += lengths[below(14)];
+        if (ndocs) docs.randomise_below(ndocs);
+    }
+    Docs view() const { return {offsets.data, offsets.size - 1, ntokens, docs.data, docs.size}; }
+};
+
+void score_documents(int64_t dim, int64_t nq, int nbits, bool broken) {
+    Segment segment(below(7));
+    const int64_t ncentroids = below(20) + 1, lanes = (nq + 15) / 16 * 16, bytes = (dim * nbits + 7) / 8;
+    Exact<int8_t> query8(nq * dim);
+    Exact<float> query(nq * dim), vectors(segment.ntokens * dim), lane_weights(lanes), scores(segment.docs.size);
+    Exact<float> centroids(ncentroids * dim), weights(1 << nbits), cutoffs((1 << nbits) - 1);
+    Exact<int16_t> table(ncentroids * lanes);
+    Exact<uint8_t> levels(1 << nbits), rows(segment.ntokens * bytes), packed(segment.ntokens * bytes);
+    Exact<uint32_t> codes(segment.ntokens);
+    Exact<uint16_t> scales(segment.ntokens), norms(segment.ntokens);
+    Exact<float> reconstructed(segment.ntokens * dim);
+    query8.randomise(), query.randomise(), vectors.randomise(), lane_weights.randomise(), table.randomise();
+    levels.randomise_below(nbits == 8 ? 256 : 128), rows.randomise(), scales.randomise_below(0x7c00);
+    codes.randomise_below(ncentroids), centroids.randomise(), weights.randomise(), cutoffs.randomise();
+    if (broken) {
+        switch (below(4)) {
+            case 0: segment.docs.corrupt(); break;
+            case 1: segment.offsets.corrupt(); break;
+            case 2: scales.corrupt(); break;
+            default: codes.corrupt();
+        }
+        vectors.size ? vectors[below(vectors.size)] = __builtin_nanf("") : 0;
+    }
+    const Residuals residuals{codes.data, rows.data, segment.ntokens, dim, nbits};
+    on_every_isa("maxsim_codes", scores, [&](const Kernels& k) {
+        return k.maxsim_codes({query8.data, nq, lane_weights.data, table.data, ncentroids, lanes, int(below(1)) + 3,
+                               levels.data, residuals, scales.data, segment.view(), scores.data});
+    });
+    on_every_isa("approximate", scores, [&](const Kernels& k) {
+        return k.approximate({table.data, ncentroids, lanes, lane_weights.data, codes.data, segment.view(), scores.data});
+    });
+    on_every_isa("maxsim", scores, [&](const Kernels& k) {
+        return k.maxsim({query.data, nq, vectors.data, dim, segment.view(), scores.data});
+    });
+    on_every_isa("decompress", reconstructed, [&](const Kernels& k) {
+        return k.decompress({residuals, centroids.data, ncentroids, weights.data, reconstructed.data, nullptr});
+    });
+    on_every_isa("inverse_norms", norms, [&](const Kernels& k) {
+        return k.decompress({residuals, centroids.data, ncentroids, weights.data, nullptr, norms.data});
+    });
+    on_every_isa("compress", packed, [&](const Kernels& k) {
+        return k.compress({vectors.data, centroids.data, ncentroids, codes.data, cutoffs.data, segment.ntokens, dim,
+                           nbits, packed.data});
+    });
+    Exact<double> sums(ncentroids * dim);
+    Exact<int64_t> counts(ncentroids);
+    on_every_isa("sum_by_centroid", sums, [&](const Kernels& k) {
+        std::memset(sums.data, 0, static_cast<size_t>(sums.size) * sizeof(double));
+        return k.sum_by_centroid({vectors.data, codes.data, segment.ntokens, ncentroids, dim, sums.data, counts.data});
+    });
+}
+
+void score_centroids(int64_t dim, int64_t nq) {
+    const int64_t ncentroids = below(40) + 1, lanes = (nq + 15) / 16 * 16, count = below(300);
+    Exact<int8_t> query8(nq * dim);
+    Exact<uint8_t> centroids(ncentroids * dim);
+    Exact<float> scales(ncentroids), vectors(count * dim);
+    Exact<int16_t> table(ncentroids * lanes);
+    Exact<uint32_t> codes(count);
+    query8.randomise(), centroids.randomise(), scales.randomise(), vectors.randomise();
+    on_every_isa("centroid_scores", table, [&](const Kernels& k) {
+        return k.centroid_scores({query8.data, nq, centroids.data, scales.data, ncentroids, dim, lanes, table.data});
+    });
+    on_every_isa("assign", codes, [&](const Kernels& k) {
+        return k.assign({vectors.data, count, centroids.data, scales.data, ncentroids, dim, codes.data});
+    });
+    table.randomise();
+    const int64_t nprobe = below(ncentroids + 1);
+    Exact<uint32_t> best(nq * nprobe);
+    on_every_isa("top_centroids", best, [&](const Kernels& k) {
+        return k.top_centroids({table.data, ncentroids, lanes, nq, nprobe, best.data});
+    });
+    const int64_t k_best = below(count + 1);
+    Exact<float> scores(count);
+    Exact<int64_t> positions(k_best);
+    scores.randomise();
+    on_every_isa("top_k", positions, [&](const Kernels& k) {
+        return k.top_k({scores.data, count, k_best, positions.data});
+    });
+}
+
+void gather_documents(int64_t nq, bool broken) {
+    const int64_t ncentroids = below(20) + 1, lanes = (nq + 15) / 16 * 16, nprobe = below(ncentroids) + 1;
+    const int64_t ndocs = below(2) ? below(200) + 1 : 100000 + below(100000);
+    Exact<int16_t> table(ncentroids * lanes);
+    Exact<uint32_t> probes(nq * nprobe);
+    Exact<float> lane_weights(lanes);
+    Exact<int64_t> offsets(ncentroids + 1);
+    Exact<uint8_t> allowed(ndocs);
+    table.randomise(), probes.randomise_below(ncentroids), lane_weights.randomise(), allowed.randomise_below(2);
+    std::vector<uint32_t> lists;
+    for (int64_t c = 0; c < ncentroids; ++c) {
+        const int64_t step = below(ndocs) / 10 + 1;
+        for (int64_t pid = below(ndocs); pid < ndocs; pid += step) lists.push_back(static_cast<uint32_t>(pid));
+        offsets[c + 1] = static_cast<int64_t>(lists.size());
+    }
+    Exact<uint32_t> pids(static_cast<int64_t>(lists.size()));
+    for (int64_t i = 0; i < pids.size; ++i) pids[i] = lists[static_cast<size_t>(i)];
+    if (broken) {
+        switch (below(3)) {
+            case 0: pids.corrupt(); break;
+            case 1: offsets.corrupt(); break;
+            default: probes.corrupt();
+        }
+    }
+    const int64_t room = ndocs < pids.size ? ndocs : pids.size;
+    Exact<uint32_t> docs(room);
+    Exact<float> scores(room);
+    on_every_isa("gather", scores, [&](const Kernels& k) {
+        GatherArgs args{table.data, ncentroids, lanes, probes.data, nq, nprobe, lane_weights.data, offsets.data,
+                        pids.data, pids.size, below(2) ? allowed.data : nullptr, ndocs, docs.data, scores.data, 0};
+        args.allowed = broken ? nullptr : allowed.data;
+        return k.gather(args);
+    });
+}
+
+}  // namespace
+
+int main() {
+    isas = available_kernels(isa_count);
+    constexpr int64_t dims[] = {1, 3, 7, 13, 16, 31, 64, 96, 127, 128, 130, 257, 513};
+    for (const int64_t dim : dims)
+        for (const int64_t nq : {int64_t{1}, int64_t{16}, int64_t{33}, below(70) + 1}) {
+            for (const int nbits : {1, 2, 4, 8})
+                for (const bool broken : {false, true}) score_documents(dim, nq, nbits, broken);
+            score_centroids(dim, nq);
+        }
+    for (int i = 0; i < 300; ++i) gather_documents(below(40) + 1, i % 2);
+    std::printf("%d instruction sets\n", isa_count);
+}
