@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from plait import kernels
 from plait.codec import ResidualCodec
 from plait.errors import IndexCorrupt
 from plait.search.approximate import approximate
@@ -221,13 +220,24 @@ def _top_pools(pools: list[Pool], count: int) -> list[Pool]:
     scores = _scores(pools)
     if len(scores) <= count:
         return pools
-    chosen = np.sort(kernels.top_k(scores, count))
+    chosen = _best_places(scores, count)
+    if len(pools) == 1:
+        return [pools[0].keep(chosen)]
     ends = np.cumsum([len(pool.scores) for pool in pools])
     parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     starts = ends - [len(pool.scores) for pool in pools]
     return [
         pool.keep(part - start) for pool, part, start in zip(pools, parts, starts, strict=True) if len(part)
     ]
+
+
+def _best_places(scores: FloatArray, count: int) -> npt.NDArray[np.int64]:
+    """Where the best ``count`` scores are, ascending; of equal ones the first."""
+    last = np.partition(scores, len(scores) - count)[len(scores) - count]
+    best = scores > last
+    equal = np.flatnonzero(scores == last)
+    best[equal[: count - np.count_nonzero(best)]] = True
+    return np.flatnonzero(best)
 
 
 def _top(pools: list[Pool], k: int) -> list[tuple[int, float]]:
