@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import plait
+from plait.cli.progress import progress_bars
 from plait.evaluate import evaluate, judged_queries, read_qrels, run_of
 from plait.sources import read_documents, read_queries
 
@@ -24,37 +25,17 @@ QUESTIONS = [
 BM25 = 0.343  # nDCG@10 of Lucene's BM25 on these files: k1 .9, b .4, English stop words and stemmer
 
 
-class Progress:
-    """A bar on a terminal; elsewhere a line for each quarter."""
+class Lines:
+    """Says how far each stage is: at most every five seconds, and at its end."""
 
     def __init__(self) -> None:
-        self.bars = None
-        self.quarters: dict[str, int] = {}
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress as Bars
-
-            self.bars = Bars(console=Console(stderr=True), transient=True)
-
-    def __enter__(self) -> Progress:
-        """Show the bar."""
-        if self.bars:
-            self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
-        if self.bars:
-            self.bars.stop()
+        self.next = time.monotonic() + 5
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Take what `Index.add` reports."""
-        if self.bars:
-            task = next((task.id for task in self.bars.tasks if task.description == stage), None)
-            self.bars.update(self.bars.add_task(stage) if task is None else task, completed=done, total=total)
-        elif (quarter := 4 * done // max(1, total)) > self.quarters.get(stage, 0):
-            self.quarters[stage] = quarter
-            print(f"  {stage}: {done:,} of {total:,}", file=sys.stderr)
+        if done == total or time.monotonic() > self.next:
+            self.next = time.monotonic() + 5
+            print(f"  {stage}: {100 * done // total} %", file=sys.stderr)
 
 
 def make_room(first: plait.Document) -> None:
@@ -78,12 +59,12 @@ def build() -> plait.Index:
     make_room(documents[0])
     start = time.perf_counter()
     index = plait.Index.create(FOLDER)
-    with Progress() as progress:
+    with progress_bars() as bars:
         index.add(
             [document.text or "" for document in documents],
             ids=[document.id for document in documents],
             metadata=[document.metadata for document in documents],
-            progress=progress,
+            progress=bars or Lines(),
         )
     seconds = time.perf_counter() - start
     print(

@@ -50,7 +50,8 @@ def test_demo_and_the_commands_it_names(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "indexed 1,398 abstracts" in done.stdout
     assert "2 without text were left out" in done.stdout
-    assert "encode: 1,398 of 1,398" in done.stderr
+    assert "encode: 100 %" in done.stderr
+    assert done.stderr.count("\n") < 100
     ndcg = float(done.stdout.split("nDCG@10 ")[1].split()[0])
     assert ndcg > 0.343, "BM25's"
     commands = [

@@ -116,6 +116,20 @@ def test_tsv_quotes_are_text(write):
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ("0\tthe first\n1\tthe second\n", ["0", "1"]),
+        ("\ufeff7\ttext\n9\tthe second\n", ["7", "9"]),
+        ("p-1\tthe first\np-2\tthe second\n", ["p-1", "p-2"]),
+    ],
+)
+def test_tsv_of_ids_and_texts_without_a_header(write, content, ids):
+    documents = list(read_documents(write("collection.tsv", content)))
+    assert [document.id for document in documents] == ids
+    assert documents[1] == Document(ids[1], "the second")
+
+
 def test_folder_of_pages(write, tmp_path):
     write("pages/b.txt", "the b")
     write("pages/a/deep.md", "# deep")
@@ -232,10 +246,13 @@ def test_an_id_after_records_without(write):
             1,
             "header with one of text, contents, body, and it holds 'id', 'passage'",
         ),
-        ("c.tsv", "0\tthe first passage\n", 1, "the first line must be a header"),
+        ("c.tsv", "0\tthe first passage\ta title\n", 1, "the first line must be a header"),
+        ("c.tsv", "id\tpassage\n0\tthe first\n", 1, "the first line must be a header"),
+        ("c.csv", "0,the first passage\n", 1, "the first line must be a header"),
+        ("c.tsv", "0\tthe first\n1\ta\tb\n", 2, "3 fields, but the first line has 2"),
         ("c.csv", "id,text,text\na,b,c\n", 1, "names a column twice"),
-        ("c.csv", 'id,text\na,"one\ntwo"\nb\n', 4, "1 fields, but the header names 2"),
-        ("c.csv", "id,text\na,b,c\n", 2, "3 fields, but the header names 2"),
+        ("c.csv", 'id,text\na,"one\ntwo"\nb\n', 4, "1 fields, but the first line has 2"),
+        ("c.csv", "id,text\na,b,c\n", 2, "3 fields, but the first line has 2"),
         ("c.csv", 'id,text\na,"x"y\n', 2, "not a readable row"),
         ("c.csv", 'id,text\na,"never closed\n', 2, "not a readable row"),
         ("c.csv", b"id,text\na,gr\xfc\xdfe\n", 2, "the text is not valid UTF-8"),

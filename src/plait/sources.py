@@ -13,10 +13,11 @@ any other                                   metadata under its own name
 =========  ===============================  ====================================================
 
 Kinds of sources: ``.jsonl``, ``.ndjson`` and ``.json`` (one JSON object per line); ``.csv`` and ``.tsv``
-with a header row (a .tsv has no quoting: tabs and line ends separate, everything else is text);
-``.parquet``; a folder in BEIR's form (``corpus.jsonl``); a folder of ``.txt`` and ``.md`` files, whose id is
-the path inside the folder; ``-``, JSON lines from the standard input. Text files may be compressed: ``.gz``,
-``.bz2`` and ``.xz``.
+with a header row (a .tsv has no quoting: tabs and line ends separate, everything else is text); a ``.tsv``
+of ``id<TAB>text`` without a header, such as ColBERT's ``collection.tsv`` (its first line has two fields, and
+either the first is a number or none is a name of the table above); ``.parquet``; a folder in BEIR's form
+(``corpus.jsonl``); a folder of ``.txt`` and ``.md`` files, whose id is the path inside the folder; ``-``,
+JSON lines from the standard input. Text files may be compressed: ``.gz``, ``.bz2`` and ``.xz``.
 """
 
 from __future__ import annotations
@@ -387,14 +388,23 @@ def _table_rows(source: str, *, quoted: bool) -> Iterator[_Row]:
     )
     header: list[str] | None = None
     for number, cells in _cells(reader):
-        if header is None:
+        if header is None and not quoted and _is_collection(cells):
+            header = ["id", "text"]
+        elif header is None:
             header = _header(source, number, cells)
-        elif isinstance(cells, str):
+            continue
+        if isinstance(cells, str):
             yield _Row(source, number, cells)
         elif cells and len(cells) != len(header):
-            yield _Row(source, number, f"{len(cells)} fields, but the header names {len(header)}")
+            yield _Row(source, number, f"{len(cells)} fields, but the first line has {len(header)}")
         elif cells:
             yield _Row(source, number, dict(zip(header, cells, strict=True)))
+
+
+def _is_collection(cells: list[str] | str) -> bool:
+    """Tell whether a table's first line is a document already: an id and a text, not names of columns."""
+    names = {*TEXT_KEYS, *ID_KEYS, "title"}
+    return isinstance(cells, list) and len(cells) == 2 and (cells[0].isdecimal() or names.isdisjoint(cells))
 
 
 def _header(source: str, number: int, cells: list[str] | str) -> list[str]:

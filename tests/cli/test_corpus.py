@@ -86,12 +86,37 @@ def test_a_failure_after_the_index_was_made_leaves_nothing(plait, corpus, tmp_pa
 def test_index_does_not_touch_what_is_there(plait, corpus, own, tmp_path):
     failed = plait("index", corpus, "-o", own)
     assert failed.code == 1
-    assert failed.err.startswith(f"error: {own} exists already")
+    assert failed.err.startswith(f"error: {own} exists already and holds 6 documents: use `plait add`")
     assert documents_in(plait, own) == 6
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
     assert plait("index", corpus, "-o", tmp_path / "letters").code == 1
     assert (tmp_path / "letters" / "dear.txt").read_text() == "Dear"
+
+
+@pytest.mark.parametrize("nbits", [4, 2])
+def test_index_over_the_remains_of_a_killed_run(plait, corpus, tmp_path, nbits):
+    from plait import Index
+
+    new = tmp_path / "new"
+    Index.create(new).close()
+    (new / "segments" / "000001").mkdir(parents=True)
+    (new / "segments" / "000001" / "doclens.npy").write_bytes(b"half")
+    done = plait("index", corpus, "-o", new, "--nbits", nbits)
+    assert (done.code, done.out) == (0, f"indexed 6 documents in {new}\n")
+    stats = json.loads(plait("inspect", new, "--json").out)
+    assert (stats["documents"], stats["nbits"]) == (6, nbits)
+
+
+def test_index_does_not_touch_an_empty_index_with_other_files(plait, corpus, tmp_path):
+    from plait import Index
+
+    Index.create(tmp_path / "new").close()
+    (tmp_path / "new" / "dear.txt").write_text("Dear")
+    failed = plait("index", corpus, "-o", tmp_path / "new")
+    assert failed.code == 1
+    assert failed.err.startswith(f"error: {tmp_path / 'new'} exists already")
+    assert (tmp_path / "new" / "dear.txt").read_text() == "Dear"
 
 
 @pytest.mark.parametrize(

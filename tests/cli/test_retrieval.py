@@ -124,6 +124,20 @@ def test_queries_that_can_not_be_asked(plait, made, query):
     assert failed.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["search", "evaluate"])
+def test_ids_that_a_run_can_not_hold_are_reported_before_the_search(
+    plait, made, tmp_path, monkeypatch, command
+):
+    monkeypatch.setattr(Index, "search_all", None)
+    queries = write_lines(tmp_path / "queries.jsonl", [{"_id": "q 1", "text": QUESTION}])
+    (tmp_path / "qrels.tsv").write_text(QRELS.replace("q1", "q 1"))
+    judged = ["--qrels", tmp_path / "qrels.tsv"] if command == "evaluate" else []
+    failed = plait(command, made, "--queries", queries, "--run", tmp_path / "out.trec", *judged)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == "error: a TREC run can't hold the query id 'q 1': no spaces are allowed\n"
+    assert not (tmp_path / "out.trec").exists()
+
+
 # ---- inspect ---------------------------------------------------------------------------------------------
 
 

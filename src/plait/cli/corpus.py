@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from plait.cli import options
 from plait.cli.output import counted, note, print_document
 from plait.cli.progress import progress_bars
 
@@ -18,36 +19,25 @@ if TYPE_CHECKING:
     from plait.sources import Documents
     from plait.types import Document
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The index's folder.")]
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="Documents: a .jsonl, .csv, .tsv or .parquet file, a folder of .txt and .md files, "
-        "a folder in BEIR's form, or - for JSON lines on the standard input.",
-    ),
-]
-Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads to use.", show_default="all cores")
-]
-SkipBadLines = Annotated[
-    bool,
-    typer.Option("--skip-bad-lines", help="Leave broken records out and say how many, instead of stopping."),
-]
 
-
+@click.command(cls=options.Command)
+@options.source
+@click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="The new index's folder.")
+@click.option(
+    "--nbits",
+    type=int,
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="Bits per dimension of a stored vector: 1, 2, 4 or 8.",
+)
+@click.option(
+    "--model", type=Path, metavar="DIR", help="Folder of a checkpoint.", show_default="the built-in model"
+)
+@options.threads
+@options.skip_bad_lines
 def index(
-    source: Source,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The new index's folder.")],
-    nbits: Annotated[
-        int, typer.Option(metavar="N", help="Bits per dimension of a stored vector: 1, 2, 4 or 8.")
-    ] = 4,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of a checkpoint.", show_default="the built-in model"),
-    ] = None,
-    threads: Threads = None,
-    skip_bad_lines: SkipBadLines = False,
+    source: str, output: Path, nbits: int, model: Path | None, threads: int | None, skip_bad_lines: bool
 ) -> None:
     """Make an index of the documents in SOURCE.
 
@@ -57,51 +47,52 @@ def index(
     documents, found = _read(source, skip_bad_lines)
     with _new_index(output, model, nbits) as new:
         _add(new, documents, found, threads)
-    typer.echo(f"indexed {counted(len(found), 'document')} in {output}")
+    click.echo(f"indexed {counted(len(found), 'document')} in {output}")
     _report_skipped(documents)
 
 
-def add(
-    folder: Folder, source: Source, threads: Threads = None, skip_bad_lines: SkipBadLines = False
-) -> None:
+@click.command(cls=options.Command)
+@options.folder
+@options.source
+@options.threads
+@options.skip_bad_lines
+def add(folder: Path, source: str, threads: int | None, skip_bad_lines: bool) -> None:
     """Add the documents in SOURCE to an index: all of them, or none."""
     from plait import Index
 
     with Index.open(folder) as opened:
         documents, found = _read(source, skip_bad_lines)
         _add(opened, documents, found, threads)
-        typer.echo(f"added {counted(len(found), 'document')} to {folder}, which now holds {len(opened):,}")
+        click.echo(f"added {counted(len(found), 'document')} to {folder}, which now holds {len(opened):,}")
     _report_skipped(documents)
 
 
-def delete(
-    folder: Folder,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Documents to delete.")] = None,
-    ids_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with one id per line to delete as well.")
-    ] = None,
-) -> None:
+@click.command(cls=options.Command)
+@options.folder
+@options.argument("ids", "[ID]...", "Documents to delete.", nargs=-1)
+@click.option("--ids-from", type=Path, metavar="FILE", help="A file with one id per line to delete as well.")
+def delete(folder: Path, ids: tuple[str, ...], ids_from: Path | None) -> None:
     """Delete documents by id. Ids that the index does not hold are passed over."""
     from plait import Index
     from plait.sources import read_lines
 
     if not ids and ids_from is None:
-        raise typer.BadParameter("give at least one ID, or --ids-from")
-    wanted = {*(ids or [])}
+        raise click.BadParameter("give at least one ID, or --ids-from")
+    wanted = {*ids}
     if ids_from is not None:
         wanted.update(line for _, line in read_lines(ids_from))
     with Index.open(folder) as opened:
         deleted = opened.delete(sorted(wanted))
-        typer.echo(f"deleted {counted(deleted, 'document')} from {folder}, which now holds {len(opened):,}")
+        click.echo(f"deleted {counted(deleted, 'document')} from {folder}, which now holds {len(opened):,}")
     if deleted < len(wanted):
         note(f"{counted(len(wanted) - deleted, 'id')} not in the index")
 
 
-def get(
-    folder: Folder,
-    key: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
-) -> None:
+@click.command(cls=options.Command)
+@options.folder
+@options.argument("key", "ID", "The document's id.")
+@options.as_json("Print a JSON object.")
+def get(folder: Path, key: str, as_json: bool) -> None:
     """Show one document: its id, metadata and text."""
     from plait import Index
 
@@ -109,7 +100,7 @@ def get(
         document = opened.get(key)
     if document is None:
         note(f"error: {folder} holds no document with the id {key!r}")
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
     print_document(document, as_json=as_json)
 
 
@@ -143,6 +134,7 @@ def _new_index(folder: Path, model: Path | None, nbits: int) -> Iterator[Index]:
     from plait import Index
     from plait.errors import IndexAlreadyExists
 
+    _clear_remains(folder)
     ours = not folder.exists()
     try:
         with Index.create(folder, model, nbits=nbits) as created:
@@ -154,3 +146,24 @@ def _new_index(folder: Path, model: Path | None, nbits: int) -> Iterator[Index]:
         if ours:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _clear_remains(folder: Path) -> None:
+    """Remove an index without documents, left by a run that was killed; refuse one that holds some."""
+    from plait.errors import IndexAlreadyExists, IndexNotFound
+    from plait.store import writing
+    from plait.store.format import CATALOG, CODECS, SEGMENTS
+
+    try:
+        with writing(folder) as writer:  # after anybody else who is filling it at this moment
+            if held := writer.snapshot.ndocs:
+                raise IndexAlreadyExists(
+                    f"{folder} exists already and holds {counted(held, 'document')}: "
+                    f"use `plait add`, or choose another folder"
+                )
+            remains = [*folder.iterdir()]
+            if all(path.name.startswith((CATALOG, CODECS, SEGMENTS)) for path in remains):
+                for path in remains:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except IndexNotFound:
+        return  # nothing is there, or something else, which Index.create refuses

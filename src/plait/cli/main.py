@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from typer.core import TyperGroup
+import click
 
 import plait
 from plait.cli import corpus, retrieval
@@ -21,26 +20,30 @@ from plait.errors import PlaitError
 _DATABASE = "sqlite3"
 
 
-class Commands(TyperGroup):
+class Commands(click.Group):
     """Runs a sub-command and turns what goes wrong into one line and an exit code."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the sub-commands in the order of a corpus' life."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; a fault of plait itself still shows its traceback."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
-            raise typer.Exit(141) from None
+            raise click.exceptions.Exit(141) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(130) from None
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(130) from None
         except Exception as error:
             message = _explain(error)
             if message is None:
                 raise
-            typer.echo(f"error: {message}", err=True)
-            raise typer.Exit(1) from None
+            click.echo(f"error: {message}", err=True)
+            raise click.exceptions.Exit(1) from None
         return result
 
 
@@ -61,38 +64,22 @@ def _explain(error: Exception) -> str | None:
     return None
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="plait",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("index")(corpus.index)
-app.command("add")(corpus.add)
-app.command("delete")(corpus.delete)
-app.command("get")(corpus.get)
-app.command("search")(retrieval.search)
-app.command("inspect")(retrieval.inspect)
-app.command("evaluate")(retrieval.evaluate)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"plait {plait.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
-    ] = False,
-) -> None:
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(plait.__version__, message="plait %(version)s")
+def app() -> None:
     """Late-interaction (ColBERT) retrieval: index texts, then ask."""
+
+
+for command in (
+    corpus.index,
+    corpus.add,
+    corpus.delete,
+    corpus.get,
+    retrieval.search,
+    retrieval.inspect,
+    retrieval.evaluate,
+):
+    app.add_command(command)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from plait.types import Document, Hit
@@ -36,7 +36,7 @@ _MISSING = {"encoder": "none: made for vectors", "centroids": "none: vectors are
 
 def note(message: str) -> None:
     """Say something that is not a result."""
-    typer.echo(message, err=True)
+    click.echo(message, err=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -47,7 +47,7 @@ def counted(number: int, noun: str) -> str:
 def print_json(value: Any) -> None:
     """Print one value on one line."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    typer.echo(json.dumps(value, ensure_ascii=not unicode))
+    click.echo(json.dumps(value, ensure_ascii=not unicode))
 
 
 def print_hits(hits: Iterable[Hit], *, as_json: bool) -> None:
@@ -57,9 +57,9 @@ def print_hits(hits: Iterable[Hit], *, as_json: bool) -> None:
         if as_json:
             print_json(dataclasses.asdict(hit))
             continue
-        typer.echo(f"{hit.rank:>3}  {hit.score:7.3f}  {_printable(hit.id)}")
+        click.echo(f"{hit.rank:>3}  {hit.score:7.3f}  {_printable(hit.id)}")
         for line in textwrap.wrap(_printable(hit.text or ""), width - 5, max_lines=2, placeholder=" ..."):
-            typer.echo(f"     {line}")
+            click.echo(f"     {line}")
 
 
 def print_document(document: Document, *, as_json: bool) -> None:
@@ -67,12 +67,12 @@ def print_document(document: Document, *, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(document))
         return
-    typer.echo(f"id: {_printable(document.id)}")
+    click.echo(f"id: {_printable(document.id)}")
     for name, value in document.metadata.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        typer.echo(f"{_printable(name)}: {_printable(shown)}")
+        click.echo(f"{_printable(name)}: {_printable(shown)}")
     if document.text is not None:
-        typer.echo("\n" + "\n".join(_printable(line) for line in document.text.splitlines()))
+        click.echo("\n" + "\n".join(_printable(line) for line in document.text.splitlines()))
 
 
 def print_stats(stats: Mapping[str, Any]) -> None:
@@ -80,7 +80,7 @@ def print_stats(stats: Mapping[str, Any]) -> None:
     labels = {name: _LABELS.get(name, name.replace("_", " ")) for name in stats}
     width = max(map(len, labels.values()))
     for name, value in stats.items():
-        typer.echo(f"{labels[name]:<{width}}  {_figure(name, value)}")
+        click.echo(f"{labels[name]:<{width}}  {_figure(name, value)}")
 
 
 def print_scores(values: Mapping[str, float], nqueries: int, *, as_json: bool) -> None:
@@ -89,9 +89,9 @@ def print_scores(values: Mapping[str, float], nqueries: int, *, as_json: bool) -
         print_json({"queries": nqueries, "metrics": dict(values)})
         return
     width = max(map(len, ["queries", *values]))
-    typer.echo(f"{'queries':<{width}}  {nqueries:,}")
+    click.echo(f"{'queries':<{width}}  {nqueries:,}")
     for name, value in values.items():
-        typer.echo(f"{name:<{width}}  {value:.4f}")
+        click.echo(f"{name:<{width}}  {value:.4f}")
 
 
 def _figure(name: str, value: Any) -> str:

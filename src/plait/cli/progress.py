@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from tqdm import tqdm
 
+#: What is said of each stage, and what is counted.
 _STAGES = {
-    "encode": "encoding",
-    "train": "training the codec",
-    "compress": "compressing",
-    "search": "searching",
+    "encode": ("encoding", " texts"),
+    "train": ("training the codec", " rounds"),
+    "compress": ("compressing", " texts"),
+    "search": ("searching", " queries"),
 }
 
 
@@ -28,18 +29,28 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from tqdm import tqdm
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
+    bars: dict[str, tqdm[None]] = {}
     lock = threading.Lock()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with ExitStack() as open_bars:
 
         def report(stage: str, done: int, total: int) -> None:
             with lock:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(_STAGES.get(stage, stage), total=total)
-                bars.update(tasks[stage], completed=done, total=total)
+                if stage not in bars:
+                    name, unit = _STAGES.get(stage, (stage, ""))
+                    bars[stage] = open_bars.enter_context(
+                        tqdm(
+                            desc=name,
+                            unit=unit,
+                            total=total,
+                            leave=False,
+                            file=sys.stderr,
+                            dynamic_ncols=True,
+                            smoothing=0,  # stages take turns: the mean rate tells best when the end comes
+                        )
+                    )
+                bars[stage].total = total
+                bars[stage].update(done - bars[stage].n)
 
         yield report

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import typer
+import click
 
 from plait.cli.main import app
 
@@ -29,18 +27,16 @@ _WIDTH = 100
 
 def reference() -> str:
     """Describe all commands in Markdown."""
-    commands: Any = typer.main.get_command(app)
-    width = {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
-    top = commands.context_class(commands, info_name="plait", **commands.context_settings, **width)
-    contexts = [top]
-    for name, command in commands.commands.items():
-        contexts.append(command.context_class(command, info_name=name, parent=top, **width))
-    return "\n".join([_INTRODUCTION, *map(_section, contexts)])
+    top = app.context_class(
+        app, info_name="plait", terminal_width=_WIDTH, max_content_width=_WIDTH, **app.context_settings
+    )
+    below = [command.context_class(command, top, name) for name, command in app.commands.items()]
+    return "\n".join([_INTRODUCTION, *map(_section, [top, *below])])
 
 
-def _section(context: Any) -> str:
+def _section(context: click.Context) -> str:
     return f"## {context.command_path}\n\n```text\n{context.get_help().strip()}\n```\n"
 
 
 if __name__ == "__main__":
-    typer.echo(reference(), nl=False)
+    click.echo(reference(), nl=False)

@@ -3,66 +3,58 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from plait.cli.corpus import Folder, Threads
+from plait.cli import options
 from plait.cli.output import note, print_hits, print_json, print_scores, print_stats
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from plait.search import SearchParams
 
-Queries = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE", help="Queries: .jsonl (_id, text), .tsv (id<TAB>text), or a folder in BEIR's form."
-    ),
-]
-K = Annotated[int, typer.Option("-k", min=1, metavar="N", help="Results per query.")]
-RunFile = Annotated[
-    Path | None, typer.Option("--run", metavar="FILE", help="Write the results as a TREC run.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Nprobe = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Centroids visited per query token.", show_default="chosen for k"),
-]
-Ndocs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Documents rescored.", show_default="chosen for k")
-]
-Scan = Annotated[
-    bool | None,
-    typer.Option(
-        "--scan/--no-scan", help="Score every document, or never.", show_default="by size of the index"
-    ),
-]
 
-
+@click.command(cls=options.Command)
+@options.folder
+@options.argument("query", "[QUERY]", "The question, in quotes.", required=False)
+@options.results()
+@options.as_json("Print one JSON object per result.")
+@click.option(
+    "--queries",
+    metavar="FILE",
+    help="Queries: .jsonl (_id, text), .tsv (id<TAB>text), or a folder in BEIR's form.",
+)
+@options.run_file
+@options.nprobe
+@options.ndocs
+@options.scan
+@options.threads
 def search(
-    folder: Folder,
-    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="The question, in quotes.")] = None,
-    k: K = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per result.")] = False,
-    queries: Queries = None,
-    run: RunFile = None,
-    nprobe: Nprobe = None,
-    ndocs: Ndocs = None,
-    scan: Scan = None,
-    threads: Threads = None,
+    folder: Path,
+    query: str | None,
+    k: int,
+    as_json: bool,
+    queries: str | None,
+    run: Path | None,
+    nprobe: int | None,
+    ndocs: int | None,
+    scan: bool | None,
+    threads: int | None,
 ) -> None:
     """Search with one QUERY, or with all of --queries into --run."""
     from plait import Index
 
     if (query is None) == (queries is None):
-        raise typer.BadParameter("give either a QUERY or --queries FILE")
+        raise click.BadParameter("give either a QUERY or --queries FILE")
     if (queries is None) != (run is None):
-        raise typer.BadParameter("--queries FILE and --run FILE belong together")
+        raise click.BadParameter("--queries FILE and --run FILE belong together")
     if queries is not None and as_json:
-        raise typer.BadParameter("--json is for a single QUERY; --queries are written to --run")
+        raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
     params = _params(k, nprobe, ndocs, scan)
     with Index.open(folder) as opened:
         if query is not None:
@@ -79,25 +71,22 @@ def _search_file(
     from plait.sources import read_queries
 
     asked = read_queries(queries)
+    _require_writable(asked)
     with Index.open(folder) as opened, progress_bars() as progress:
         hits = opened.search_all(list(asked.values()), k, params=params, threads=threads, progress=progress)
     write_run(run, run_of(asked, hits))
-    typer.echo(f"wrote the results of {len(asked):,} queries to {run}")
+    click.echo(f"wrote the results of {len(asked):,} queries to {run}")
 
 
-def inspect(
-    folder: Folder,
-    as_json: AsJson = False,
-    recall: Annotated[
-        bool,
-        typer.Option("--recall", help="Measure how much of a full scan's best k the search finds."),
-    ] = False,
-    k: K = 10,
-    queries: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Queries for --recall.", show_default="made from stored documents"),
-    ] = None,
-) -> None:
+@click.command(cls=options.Command)
+@options.folder
+@options.as_json("Print JSON.")
+@click.option("--recall", is_flag=True, help="Measure how much of a full scan's best k the search finds.")
+@options.results()
+@click.option(
+    "--queries", metavar="FILE", help="Queries for --recall.", show_default="made from stored documents"
+)
+def inspect(folder: Path, as_json: bool, recall: bool, k: int, queries: str | None) -> None:
     """Show what an index holds and the room it takes."""
     from plait import Index
     from plait.sources import read_queries
@@ -116,37 +105,43 @@ def inspect(
         print_stats(shown)
 
 
+@click.command(cls=options.Command)
+@options.folder
+@click.option(
+    "--queries", metavar="FILE", required=True, help="Queries: .jsonl, .tsv, or a folder in BEIR's form."
+)
+@click.option(
+    "--qrels",
+    metavar="FILE",
+    required=True,
+    help="Judgements: BEIR's .tsv, TREC's form, or a folder in BEIR's form.",
+)
+@click.option(
+    "--metrics",
+    metavar="NAMES",
+    multiple=True,
+    help="Metrics, with commas between them.",
+    show_default="nDCG@10,MRR@10,Recall@100",
+)
+@options.as_json("Print JSON.")
+@options.run_file
+@options.results(None, "as many as the metrics look at")
+@options.nprobe
+@options.ndocs
+@options.scan
+@options.threads
 def evaluate(
-    folder: Folder,
-    queries: Annotated[
-        str, typer.Option(metavar="FILE", help="Queries: .jsonl, .tsv, or a folder in BEIR's form.")
-    ],
-    qrels: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Judgements: BEIR's .tsv, TREC's form, or a folder in BEIR's form."
-        ),
-    ],
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Metrics, with commas between them.",
-            show_default="nDCG@10,MRR@10,Recall@100",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    run: RunFile = None,
-    k: Annotated[
-        int | None,
-        typer.Option(
-            "-k", min=1, metavar="N", help="Results per query.", show_default="as many as the metrics look at"
-        ),
-    ] = None,
-    nprobe: Nprobe = None,
-    ndocs: Ndocs = None,
-    scan: Scan = None,
-    threads: Threads = None,
+    folder: Path,
+    queries: str,
+    qrels: str,
+    metrics: tuple[str, ...],
+    as_json: bool,
+    run: Path | None,
+    k: int | None,
+    nprobe: int | None,
+    ndocs: int | None,
+    scan: bool | None,
+    threads: int | None,
 ) -> None:
     """Search with all judged queries and show the mean of each metric.
 
@@ -161,6 +156,8 @@ def evaluate(
     judgements = read_qrels(qrels)
     values_of(judgements, {}, names)  # a wrong name is reported before the long work
     asked = judged_queries(read_queries(queries), judgements)
+    if run is not None:
+        _require_writable(asked)
     k = k or depth(names)
     params = _params(k, nprobe, ndocs, scan)
     with Index.open(folder) as opened, progress_bars() as progress:
@@ -173,9 +170,16 @@ def evaluate(
         note(f"judged, but not in {queries}, and counted as 0: {len(judgements) - len(asked):,}")
 
 
-def _names(metrics: list[str] | None) -> list[str]:
+def _require_writable(queries: Iterable[str]) -> None:
+    """Report an id that a TREC run can't hold, before the long work."""
+    from plait.evaluate import write_run
+
+    write_run(os.devnull, {key: {"a-document": 0.0} for key in queries})
+
+
+def _names(metrics: tuple[str, ...]) -> list[str]:
     """Split at commas and spaces, except inside parentheses."""
-    found = (name for given in metrics or [] for name in re.split(r"[,\s]+(?![^(]*\))", given))
+    found = (name for given in metrics for name in re.split(r"[,\s]+(?![^(]*\))", given))
     return [name for name in found if name]
 
 

@@ -1,0 +1,81 @@
+"""What commands share: their arguments and options, and a help page that explains both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
+COUNT = click.IntRange(min=1)
+
+
+class Argument(click.Argument):
+    """A positional argument with an explanation."""
+
+    def __init__(self, *args: Any, explained: str, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        self.explained = explained
+
+
+class Command(click.Command):
+    """A command whose help explains its arguments too, in the same way with every version of click."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, then the options."""
+        arguments = [param for param in self.params if isinstance(param, Argument)]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl([(param.human_readable_name, param.explained) for param in arguments])
+        super().format_options(ctx, formatter)
+
+
+def argument(name: str, metavar: str, explained: str, **attrs: Any) -> Callable[[AnyCommand], AnyCommand]:
+    """Declare a positional argument."""
+    return click.argument(name, cls=Argument, metavar=metavar, explained=explained, **attrs)
+
+
+def results(default: int | None = 10, shown: str | bool = True) -> Callable[[AnyCommand], AnyCommand]:
+    """Declare -k."""
+    return click.option(
+        "-k", type=COUNT, metavar="N", default=default, help="Results per query.", show_default=shown
+    )
+
+
+def as_json(explained: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Declare --json."""
+    return click.option("--json", "as_json", is_flag=True, help=explained)
+
+
+folder = argument("folder", "DIR", "The index's folder.", type=Path)
+source = argument(
+    "source",
+    "SOURCE",
+    "Documents: a .jsonl, .csv, .tsv or .parquet file, a folder of .txt and .md files, "
+    "a folder in BEIR's form, or - for JSON lines on the standard input.",
+)
+threads = click.option(
+    "--threads", type=COUNT, metavar="N", help="CPU threads to use.", show_default="all cores"
+)
+skip_bad_lines = click.option(
+    "--skip-bad-lines", is_flag=True, help="Leave broken records out and say how many, instead of stopping."
+)
+run_file = click.option("--run", type=Path, metavar="FILE", help="Write the results as a TREC run.")
+nprobe = click.option(
+    "--nprobe",
+    type=COUNT,
+    metavar="N",
+    help="Centroids visited per query token.",
+    show_default="chosen for k",
+)
+ndocs = click.option(
+    "--ndocs", type=COUNT, metavar="N", help="Documents rescored.", show_default="chosen for k"
+)
+scan = click.option(
+    "--scan/--no-scan",
+    default=None,
+    help="Score every document, or never.",
+    show_default="by size of the index",
+)
