@@ -26,7 +26,7 @@ from quality import encoded
 
 import plait
 from plait.codec import ResidualCodec
-from plait.codec.kmeans import assign, normalise
+from plait.codec.kmeans import normalise
 from plait.evaluate import evaluate_queries, judged_queries, read_qrels
 from plait.sources import read_documents, read_queries
 
@@ -68,7 +68,7 @@ def residual(vectors: Array, bits: int) -> tuple[Array, float]:
 
 def scaled(vectors: Array, bits: int) -> tuple[Array, float]:
     codec = ResidualCodec.fit(vectors, nbits=1)
-    nearest = codec.centroids[assign(vectors, codec.centroids)]
+    nearest = codec.centroids[codec.assigner(vectors)]
     turn = rotation(vectors.shape[1])
     rebuilt = nearest + quantise((vectors - nearest) @ turn, bits) @ turn.T
     return normalise(rebuilt), 4 + 2 + 2 + vectors.shape[1] * bits / 8

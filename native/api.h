@@ -99,6 +99,20 @@ struct AssignArgs {
     uint32_t* codes;
 };
 
+struct AssignGroupedArgs {
+    const float* vectors;
+    int64_t count;
+    const uint8_t* heads;
+    const float* head_scale;
+    int64_t ngroups;
+    const uint8_t* centroids;
+    const float* scales;
+    const int64_t* offsets;  // the groups' centroids: ascending from 0
+    int64_t nprobe;
+    int64_t dim;
+    uint32_t* codes;
+};
+
 struct SumArgs {
     const float* vectors;
     const uint32_t* codes;
@@ -178,6 +192,7 @@ struct Kernels {
     Status (*top_centroids)(const TopCentroidsArgs&);
     Status (*gather)(GatherArgs&);
     Status (*top_k)(const TopKArgs&);
+    Status (*assign_grouped)(const AssignGroupedArgs&);
 };
 
 // The kernels compiled for each instruction set that this machine has, slowest first.

@@ -57,10 +57,13 @@ struct ByteQuery {
     explicit operator bool() const { return packed.data && bias && column; }
 
     // `column` has been filled.
-    void put(int64_t lane, int64_t dim) {
+    void put(int64_t lane, int64_t dim) { put(lane, dim, column.data()); }
+
+    // `values` are padded with zeros to whole units of the dot product.
+    void put(int64_t lane, int64_t dim, const Dot::Query* values) {
         int32_t sum = 0;
-        for (int64_t d = 0; d < dim; ++d) sum += column[d];
-        packed.put(lane, column.data());
+        for (int64_t d = 0; d < dim; ++d) sum += values[d];
+        packed.put(lane, values);
         bias[lane] = Dot::kCentred ? 0 : -kCentroidZero * sum;
     }
 };

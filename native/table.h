@@ -5,6 +5,7 @@
 #include "ivf.h"
 #include "maxsim.h"
 #include "residual.h"
+#include "tree.h"
 
 #define PLAIT_NAME_(x) #x
 #define PLAIT_NAME(x) PLAIT_NAME_(x)
@@ -13,7 +14,7 @@ namespace plait::PLAIT_ISA {
 
 extern const Kernels kernels = {
     PLAIT_NAME(PLAIT_ISA), maxsim, maxsim_codes, approximate, centroid_scores, assign, sum_by_centroid,
-    compress, decompress, top_centroids, gather, top_k,
+    compress, decompress, top_centroids, gather, top_k, assign_grouped,
 };
 
 }  // namespace plait::PLAIT_ISA

@@ -260,14 +260,13 @@ class Index:
         encoder = self._require_encoder()
         writer.require_new([document.id for document in documents])  # before the long work
         texts = [document.text or "" for document in documents]
-        sample = None
-        if sum(map(len, texts)) > MAX_HELD_CHARACTERS:
-            sample = lambda: (
-                encoder.encode_documents(  # noqa: E731
-                    _sample_texts(texts), threads=writer.options.threads
-                ).vectors
-            )
-        writer.add(documents, _encoded_chunks(encoder, texts, writer.options), sample=sample)
+
+        def sample() -> FloatArray:
+            return encoder.encode_documents(_sample_texts(texts), threads=writer.options.threads).vectors
+
+        fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
+        chunks = _encoded_chunks(encoder, texts, writer.options)
+        writer.add(documents, chunks, sample=None if fits else sample)
 
     def delete(self, ids: str | Iterable[str]) -> int:
         """Delete documents by id, in one commit.

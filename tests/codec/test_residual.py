@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plait import errors, kernels
 from plait.codec import ResidualCodec
-from plait.codec.kmeans import assign, fit_centroids
+from plait.codec.kmeans import Assigner, fit_centroids
 from plait.codec.residual import centroid_count, fit_buckets
 from tests.conftest import clustered
 
@@ -51,7 +51,7 @@ def test_pack_and_unpack_are_inverse(nbits, dim, rows, seed):
 def test_buckets_are_quantiles_of_the_residuals(vectors):
     centroids = fit_centroids(vectors, 64)
     cutoffs, weights = fit_buckets(vectors, centroids, 2)
-    residuals = (vectors - centroids[assign(vectors, centroids)]).ravel()
+    residuals = (vectors - centroids[Assigner.of(centroids)(vectors)]).ravel()
     assert np.searchsorted(np.sort(residuals), cutoffs) / residuals.size == pytest.approx(
         [0.25, 0.5, 0.75], abs=0.01
     )
@@ -69,7 +69,7 @@ def test_a_value_on_a_border_falls_into_the_lower_bucket():
 def test_int8_assignment_is_nearly_the_f32_one(vectors):
     centroids = fit_centroids(vectors, 256)
     exact = (vectors @ centroids.T).argmax(axis=1)
-    found = assign(vectors, centroids)
+    found = Assigner.of(centroids)(vectors)
     similarity = (vectors * centroids[found]).sum(axis=1)
     assert (found == exact).mean() > 0.97
     assert ((vectors * centroids[exact]).sum(axis=1) - similarity).max() < 0.02

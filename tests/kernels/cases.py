@@ -58,6 +58,20 @@ class Case:
     def assign(self, **changes: Any) -> dict[str, Any]:
         return self._arguments("vectors centroids8", {"scales": self.centroid_scales} | changes)
 
+    def assign_grouped(self, **changes: Any) -> dict[str, Any]:
+        """The centroids in groups of 1 to 7, each with its first centroid as its head."""
+        sizes = np.random.default_rng(len(self.centroids8)).integers(1, 8, size=len(self.centroids8))
+        offsets = np.minimum(np.concatenate([[0], np.cumsum(sizes)]), len(self.centroids8))
+        offsets = np.unique(offsets).astype(np.int64)
+        grouped = {
+            "heads8": np.ascontiguousarray(self.centroids8[offsets[:-1]]),
+            "head_scale": self.centroid_scales[offsets[:-1]] * np.float32(0.02),
+            "scales": self.centroid_scales,
+            "group_offsets": offsets,
+            "nprobe": min(2, len(offsets) - 1),
+        }
+        return self._arguments("vectors centroids8", grouped | changes)
+
     def _arguments(self, names: str, changes: dict[str, Any]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names.split()} | changes
 

@@ -15,7 +15,7 @@ from plait import kernels
 from plait.kernels import _native, available_isas, reference
 
 NAMES = [
-    "approximate", "assign", "centroid_scores", "compress", "decompress", "gather",
+    "approximate", "assign", "assign_grouped", "centroid_scores", "compress", "decompress", "gather",
     "inverse_norms", "maxsim", "maxsim_codes", "sum_by_centroid", "top_centroids", "top_k",
 ]  # fmt: skip
 

@@ -83,6 +83,16 @@ def test_assign(native: _native.Kernels, case: Any) -> None:
 
 @check
 @given(case=cases)
+def test_assign_grouped(native: _native.Kernels, case: Any) -> None:
+    assert_same(
+        native.assign_grouped(**case.assign_grouped()), reference.assign_grouped(**case.assign_grouped())
+    )
+    everything = case.assign_grouped(nprobe=len(case.assign_grouped()["heads8"]))
+    assert_same(native.assign_grouped(**everything), reference.assign(**case.assign()))
+
+
+@check
+@given(case=cases)
 def test_sum_by_centroid(native: _native.Kernels, case: Any) -> None:
     ours = native.sum_by_centroid(case.vectors, case.codes, len(case.centroids))
     for mine, theirs in zip(

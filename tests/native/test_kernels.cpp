@@ -151,6 +151,14 @@ void score_centroids(int64_t dim, int64_t nq) {
     on_every_isa("assign", codes, [&](const Kernels& k) {
         return k.assign({vectors.data, count, centroids.data, scales.data, ncentroids, dim, codes.data});
     });
+    const int64_t ngroups = below(ncentroids) + 1, searched = below(ngroups) + 1;
+    Exact<int64_t> offsets(ngroups + 1);
+    for (int64_t group = 0; group < ngroups; ++group) offsets.data[group] = group;
+    offsets.data[ngroups] = ncentroids;
+    on_every_isa("assign_grouped", codes, [&](const Kernels& k) {
+        return k.assign_grouped({vectors.data, count, centroids.data, scales.data, ngroups, centroids.data,
+                                 scales.data, offsets.data, searched, dim, codes.data});
+    });
     table.randomise();
     const int64_t nprobe = below(ncentroids + 1);
     Exact<uint32_t> best(nq * nprobe);

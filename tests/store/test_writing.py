@@ -165,7 +165,7 @@ def test_a_reader_keeps_its_snapshot(small):
         small.delete([str(number) for number in range(19)])
         small.add(vectors=clustered(2500), ids=[f"n{n}" for n in range(2500)])
         hits = reader.search(clustered(20)[0], 100)
-        assert [hit.id for hit in hits][0] == "0"
+        assert hits[0].id == "0"
         assert len(hits) == 20
         assert hits[0].metadata == {"number": 0}
         reader.refresh()

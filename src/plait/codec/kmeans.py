@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from plait import kernels
 from plait.threads import map_threads, row_blocks
-from plait.types import FloatArray
+from plait.types import FloatArray, offsets_of
 
 ROWS_PER_BLOCK = 16_384
+#: From this many centroids on they are searched through groups.
+MIN_GROUPED = 1024
+#: Groups searched for each vector.
+GROUPS_SEARCHED = 6
 
 
 def fit_centroids(
@@ -42,7 +48,7 @@ def fit_centroids(
     chosen = np.sort(rng.choice(len(sample), size=ncentroids, replace=False))
     centroids = normalise(sample[chosen])
     for iteration in range(niters):
-        codes = assign(sample, centroids, threads)
+        codes = Assigner.of(centroids)(sample, threads)
         sums, counts = kernels.sum_by_centroid(sample, codes, ncentroids)
         empty = np.flatnonzero(counts == 0)
         sums[empty] = sample[rng.integers(len(sample), size=len(empty))]
@@ -52,12 +58,63 @@ def fit_centroids(
     return centroids
 
 
-def assign(vectors: FloatArray, centroids: FloatArray, threads: int | None = None) -> npt.NDArray[np.uint32]:
-    """u32 ``[n]``: the nearest centroid of each vector f32 ``[n, dim]``, found in int8."""
-    centroids8, scales = quantise_centroids(centroids)
-    blocks = row_blocks(len(vectors), ROWS_PER_BLOCK)
-    parts = map_threads(lambda rows: kernels.assign(vectors[rows], centroids8, scales), blocks, threads)
-    return np.concatenate([np.empty(0, dtype=np.uint32), *parts])
+@dataclass(frozen=True, slots=True, eq=False)
+class Assigner:
+    """Finds the nearest centroid of vectors, in int8.
+
+    Many centroids are first put into about ``sqrt(n)`` groups of neighbours, and only the groups whose
+    heads are nearest to a vector are searched (decision 0009).
+
+    Attributes:
+        centroids: u8 ``[ncentroids, dim]`` around 128, group by group.
+        scales: f32 ``[ncentroids]``.
+        numbers: u32 ``[ncentroids]``, the centroid that stands at each place; None for their own order.
+        heads: u8 ``[ngroups, dim]``, the middle of each group.
+        head_scale: f32 ``[ngroups]``.
+        offsets: i64 ``[ngroups + 1]``, where each group begins.
+    """
+
+    centroids: npt.NDArray[np.uint8]
+    scales: FloatArray
+    numbers: npt.NDArray[np.uint32] | None = None
+    heads: npt.NDArray[np.uint8] | None = None
+    head_scale: FloatArray | None = None
+    offsets: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, centroids: FloatArray) -> Assigner:
+        """Prepare centroids f32 ``[ncentroids, dim]``; the same centroids give the same groups."""
+        if len(centroids) < MIN_GROUPED:
+            return cls(*quantise_centroids(centroids))
+        heads = fit_centroids(centroids, 1 << math.ceil(math.log2(len(centroids)) / 2), threads=1)
+        group = cls.of(heads)(centroids, 1)
+        order = np.argsort(group, kind="stable").astype(np.uint32)
+        sizes = np.bincount(group, minlength=len(heads))
+        heads8, head_scales = quantise_centroids(heads[sizes > 0])
+        # So that the largest possible dot product fits the i16 table of the heads.
+        widest = 127 * math.sqrt(centroids.shape[1]) * float(np.linalg.norm(heads, axis=1).max())
+        return cls(
+            *quantise_centroids(centroids[order]),
+            order,
+            heads8,
+            head_scales * np.float32(32_000 / widest),
+            offsets_of(sizes[sizes > 0]),
+        )
+
+    def __call__(self, vectors: FloatArray, threads: int | None = None) -> npt.NDArray[np.uint32]:
+        """u32 ``[n]``: the nearest centroid of each vector f32 ``[n, dim]``."""
+        blocks = row_blocks(len(vectors), ROWS_PER_BLOCK)
+        parts = map_threads(lambda rows: self._assign(vectors[rows]), blocks, threads)
+        return np.concatenate([np.empty(0, dtype=np.uint32), *parts])
+
+    def _assign(self, vectors: FloatArray) -> npt.NDArray[np.uint32]:
+        if self.numbers is None or self.heads is None or self.head_scale is None or self.offsets is None:
+            return kernels.assign(vectors, self.centroids, self.scales)
+        nprobe = min(GROUPS_SEARCHED, len(self.heads))
+        places = kernels.assign_grouped(
+            vectors, self.heads, self.head_scale, self.centroids, self.scales, self.offsets, nprobe
+        )
+        return self.numbers[places]
 
 
 def quantise_centroids(centroids: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import kernels
-from plait.codec.kmeans import assign, fit_centroids, quantise_centroids
+from plait.codec.kmeans import Assigner, fit_centroids, quantise_centroids
 from plait.errors import InvalidParameter
 from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray
@@ -117,10 +117,11 @@ class ResidualCodec:
 
     def compress(self, vectors: FloatArray, threads: int | None = None) -> ResidualTokens:
         """Compress f32 ``[n, dim]``."""
+        assigner = self.assigner
 
         def work(rows: slice) -> ResidualTokens:
             block = np.ascontiguousarray(vectors[rows])
-            codes = kernels.assign(block, self.int8.centroids, self.int8.centroid_scales)
+            codes = assigner(block, 1)
             residuals = kernels.compress(block, self.centroids, codes, self.cutoffs, self.nbits)
             scales = kernels.inverse_norms(codes, residuals, self.centroids, self.weights, self.nbits)
             return ResidualTokens(codes, residuals, scales)
@@ -131,6 +132,11 @@ class ResidualCodec:
     def decompress(self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8]) -> FloatArray:
         """Reconstruct f32 ``[n, dim]`` vectors of length 1."""
         return kernels.decompress(codes, residuals, self.centroids, self.weights, self.nbits)
+
+    @cached_property
+    def assigner(self) -> Assigner:
+        """What finds the centroid of a vector."""
+        return Assigner.of(self.centroids)
 
     @cached_property
     def int8(self) -> Int8Tables:
@@ -181,7 +187,7 @@ def fit_buckets(
     Quantiles of all residual components: borders at ``i / 2**nbits``, weights at the middle of each
     bucket, ``(i + .5) / 2**nbits``.
     """
-    residuals = (vectors - centroids[assign(vectors, centroids, threads)]).ravel()
+    residuals = (vectors - centroids[Assigner.of(centroids)(vectors, threads)]).ravel()
     steps = np.arange(1 << nbits) / (1 << nbits)
     quantiles = np.quantile(residuals, np.concatenate([steps[1:], steps + 0.5 / (1 << nbits)]))
     quantiles = quantiles.astype(np.float32)

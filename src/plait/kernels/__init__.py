@@ -27,6 +27,7 @@ __all__ = [
     "LEVEL_ZERO",
     "approximate",
     "assign",
+    "assign_grouped",
     "available_isas",
     "centroid_scores",
     "compress",
@@ -75,6 +76,7 @@ maxsim_codes = reference.maxsim_codes if _chosen is None else _chosen.maxsim_cod
 approximate = reference.approximate if _chosen is None else _chosen.approximate
 centroid_scores = reference.centroid_scores if _chosen is None else _chosen.centroid_scores
 assign = reference.assign if _chosen is None else _chosen.assign
+assign_grouped = reference.assign_grouped if _chosen is None else _chosen.assign_grouped
 sum_by_centroid = reference.sum_by_centroid if _chosen is None else _chosen.sum_by_centroid
 compress = reference.compress if _chosen is None else _chosen.compress
 decompress = reference.decompress if _chosen is None else _chosen.decompress

@@ -172,6 +172,45 @@ def assign(vectors: F32, centroids8: Array, scales: F32) -> npt.NDArray[np.uint3
     return best
 
 
+def assign_grouped(
+    vectors: F32,
+    heads8: Array,
+    head_scale: F32,
+    centroids8: Array,
+    scales: F32,
+    group_offsets: Array,
+    nprobe: int,
+) -> npt.NDArray[np.uint32]:
+    """Nearest centroid among the groups whose heads are nearest, in int8.
+
+    Args:
+        vectors: f32 ``[n, dim]``, quantised as in ``assign``.
+        heads8: u8 ``[ngroups, dim]``, one vector for each group, zero point 128.
+        head_scale: f32 ``[ngroups]``, ``row_scale`` of ``centroid_scores`` for the heads.
+        centroids8: u8 ``[ncentroids, dim]``, group by group.
+        scales: f32 ``[ncentroids]``.
+        group_offsets: i64 ``[ngroups + 1]``: group ``g`` owns ``centroids8[offsets[g]:offsets[g + 1]]``,
+            at least one.
+        nprobe: groups searched for each vector: those of ``top_centroids`` of the heads' table.
+
+    Returns:
+        u32 ``[n]``: the first centroid of those groups with the largest ``f32(integer dot) * scale``.
+    """
+    rows = centroids8.astype(np.int32) - CENTROID_ZERO
+    group = np.repeat(np.arange(len(heads8)), np.diff(group_offsets))
+    best = np.empty(len(vectors), dtype=np.uint32)
+    for start in range(0, len(vectors), 1024):
+        quantised = quantise_rows(vectors[start : start + 1024])[0]
+        table = centroid_scores(quantised, heads8, head_scale)
+        searched = np.zeros((len(quantised), len(heads8)), dtype=bool)
+        np.put_along_axis(
+            searched, top_centroids(table, len(quantised), nprobe).astype(np.int64), True, axis=1
+        )
+        scores = (quantised.astype(np.int32) @ rows.T).astype(np.float32) * scales
+        best[start : start + 1024] = np.where(searched[:, group], scores, -np.inf).argmax(axis=1)
+    return best
+
+
 def quantise_rows(vectors: F32) -> tuple[npt.NDArray[np.int8], F32]:
     """Symmetric int8 rows: ``(i8 [n, dim], f32 [n])`` with ``vectors ~ rows * scale[:, None]``."""
     largest = np.abs(vectors).max(axis=1, initial=0.0).astype(np.float32)
