@@ -24,8 +24,8 @@ class SearchParams:
     """
 
     nprobe: int = 16
-    ncandidates: int = 2048
-    ndocs: int = 256
+    ncandidates: int = 512
+    ndocs: int = 128
     scan: bool | None = None
 
     def __post_init__(self) -> None:
@@ -37,4 +37,5 @@ class SearchParams:
     @classmethod
     def for_k(cls, k: int) -> SearchParams:
         """Values that find the best ``k`` with a search recall of .98 or more (decision 0006)."""
-        return cls(nprobe=16 if k <= 100 else 32, ncandidates=max(2048, 8 * k), ndocs=max(256, 4 * k))
+        ndocs = max(128, min(6 * k, 4 * k + 200))
+        return cls(ncandidates=4 * ndocs, ndocs=ndocs)
