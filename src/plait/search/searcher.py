@@ -142,6 +142,17 @@ class _Search:
         return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
 
     def _stages(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> list[Pool]:
+        """Candidates, rescored: so many of each codec, because centroid scores of different codecs can't be
+        compared (finer centroids score higher), and rescored ones can.
+        """
+        codecs = {id(segment.codec): segment.codec for segment, _ in coded}
+        return [
+            pool
+            for codec in codecs.values()
+            for pool in self._stages_of([pair for pair in coded if pair[0].codec is codec])
+        ]
+
+    def _stages_of(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> list[Pool]:
         params = self.params
         pools = [
             Pool(segment, *gather(self._query(segment), segment, params.nprobe, mask))

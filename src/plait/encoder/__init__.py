@@ -1,0 +1,16 @@
+"""Text to token embeddings: checkpoints, tokenisation rules, the network, and the built-in model."""
+
+from plait.encoder.checkpoint import LAYOUTS, Checkpoint, Layout, read_checkpoint
+from plait.encoder.model import Encoder, OnnxEncoder, load_encoder
+from plait.encoder.settings import EncoderSettings
+
+__all__ = [
+    "LAYOUTS",
+    "Checkpoint",
+    "Encoder",
+    "EncoderSettings",
+    "Layout",
+    "OnnxEncoder",
+    "load_encoder",
+    "read_checkpoint",
+]
