@@ -52,7 +52,7 @@ imports: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(PY) -m pytest tests/test_docs.py
-	$(PY) benchmarks/report.py --check
+	$(PY) benchmarks/report.py README.md --check
 
 check: lint types imports docs test test-slow
 

@@ -10,7 +10,7 @@ docs/decisions/0004-builtin-model.md says why each step is as it is.
         --out src/plait/encoder/builtin
 
 ``--text`` takes JSON lines with the keys "title" and "text", plain or compressed with gzip or xz.
-The same versions on the same machine give the same files.
+The sample is seeded; another version of torch, or another number of threads, may change the last bits.
 """
 
 from __future__ import annotations
