@@ -21,8 +21,8 @@ def thread_count(threads: int | None) -> int:
     """The number of threads to use: all that this process may run on when ``threads`` is None."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise InvalidParameter(f"threads must be at least 1, not {threads}")
+    if not isinstance(threads, int) or threads < 1:
+        raise InvalidParameter(f"threads must be a whole number of at least 1, not {threads!r}")
     return threads
 
 
