@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from plait import search as engine
 from plait.codec import require_nbits
-from plait.encoder import Encoder, load_encoder
+from plait.encoder import Encoder, check_texts, load_encoder
 from plait.errors import (
     DimensionMismatch,
     DuplicateId,
@@ -236,7 +236,7 @@ class Index:
             InvalidParameter, IndexLocked: nothing was added.
         """
         given = None if vectors is None else self._given_documents(vectors)
-        texts = None if texts is None else _as_texts(texts)
+        texts = None if texts is None else _as_texts(texts, encoded=given is None)
         count = _count_documents(texts, given)
         _require_lengths(count, ids=ids, metadata=metadata)
         keys = None if ids is None else _unique_ids(ids)
@@ -499,10 +499,25 @@ def _as_k(k: int) -> int:
     return number
 
 
-def _as_texts(texts: Sequence[str]) -> list[str]:
+def _as_texts(texts: Sequence[str], encoded: bool) -> list[str]:
+    """All of them are checked before any is encoded."""
     if isinstance(texts, str):
         raise InvalidParameter("texts must be a list of strings, not one string")
+    if encoded:
+        return check_texts(texts, "texts")
+    for position, text in enumerate(texts):
+        _require_string(text, f"texts[{position}]")
     return list(texts)
+
+
+def _require_string(value: object, name: str) -> None:
+    """SQLite keeps UTF-8, which half of a surrogate pair has no form in."""
+    if not isinstance(value, str):
+        raise InvalidParameter(f"{name} must be a string, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidParameter(f"{name} is not valid Unicode: {error}") from None
 
 
 def _count_documents(texts: list[str] | None, vectors: TokenEmbeddings | None) -> int:
@@ -525,8 +540,9 @@ def _require_lengths(count: int, **others: Any) -> None:
 def _unique_ids(ids: Sequence[str]) -> list[str]:
     seen = set()
     for position, key in enumerate(ids):
-        if not isinstance(key, str) or not key:
-            raise InvalidParameter(f"ids[{position}] must be a string that is not empty, not {key!r}")
+        _require_string(key, f"ids[{position}]")
+        if not key:
+            raise InvalidParameter(f"ids[{position}] is empty")
         if key in seen:
             raise DuplicateId(f"the id {key!r} was given twice; nothing was added")
         seen.add(key)
@@ -539,7 +555,7 @@ def _as_metadata(record: Mapping[str, Any] | None, position: int) -> dict[str, A
     if not isinstance(record, Mapping) or not all(isinstance(name, str) for name in record):
         raise InvalidParameter(f"metadata[{position}] must be a dict with string keys, not {record!r}")
     try:
-        json.dumps(dict(record), allow_nan=False)
+        json.dumps(dict(record), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidParameter(f"metadata[{position}] can't be kept as JSON: {error}") from error
     return dict(record)

@@ -100,7 +100,7 @@ def test_no_texts_give_no_vectors(builtin):
 def test_an_empty_text_is_refused_by_its_position(builtin, text):
     with pytest.raises(EmptyText, match=r"texts\[2\] is empty"):
         builtin.encode_documents(["a", "b", text])
-    with pytest.raises(EmptyText, match=r"texts\[0\] is empty"):
+    with pytest.raises(EmptyText, match=r"queries\[0\] is empty"):
         builtin.encode_queries([text])
 
 

@@ -112,6 +112,17 @@ def test_refusals_leave_the_index_as_it_was(small):
         metadata=[{"a": float("nan")}, {}],
     )
     refuses(small, errors.InvalidParameter, r"ids\[0\] must be a string", vectors=two, ids=[1, "b"])
+    refuses(small, errors.InvalidParameter, r"ids\[1\] is empty", vectors=two, ids=["a", ""])
+    refuses(
+        small, errors.InvalidParameter, r"ids\[1\] is not valid Unicode", vectors=two, ids=["a", "\ud800"]
+    )
+    refuses(
+        small, errors.InvalidParameter, r"metadata\[0\] can't", vectors=two, metadata=[{"a": "\ud800"}, {}]
+    )
+    refuses(small, errors.InvalidParameter, r"texts\[1\] must be a string", vectors=two, texts=["a", 7])
+    refuses(
+        small, errors.InvalidParameter, r"texts\[0\] is not valid Unicode", vectors=two, texts=["\ud800", "b"]
+    )
     refuses(small, errors.InvalidParameter, "give texts, vectors", ids=["a"])
     refuses(small, errors.InvalidParameter, "list of strings", texts="one text")
     refuses(small, errors.NoEncoder, "made for vectors", texts=["one text"])

@@ -118,24 +118,25 @@ class OnnxEncoder:
             EmptyText: a text is empty or only white space; the message says which one.
             InvalidParameter: ``texts`` or ``threads`` can't be used.
         """
-        return self._encode_all(texts, self._tokenizer.query, threads, progress)
+        checked = check_texts(texts, "queries")
+        return self._encode_all(checked, self._tokenizer.query, threads, progress)
 
     def encode_documents(
         self, texts: Sequence[str], *, threads: int | None = None, progress: Progress | None = None
     ) -> TokenEmbeddings:
         """Encode documents: as ``encode_queries``, without filling and without the skiplist's tokens."""
-        return self._encode_all(texts, self._tokenizer.document, threads, progress)
+        checked = check_texts(texts, "texts")
+        return self._encode_all(checked, self._tokenizer.document, threads, progress)
 
     def _encode_all(
         self,
-        texts: Sequence[str],
+        texts: list[str],
         tokenize: Callable[[str], TokenizedText],
         threads: int | None,
         progress: Progress | None,
     ) -> TokenEmbeddings:
-        checked = _check_texts(texts)
-        done = None if progress is None else lambda count: progress(count, len(checked))
-        matrices = map_threads(lambda text: self._encode(tokenize(text)), checked, threads, done)
+        done = None if progress is None else lambda count: progress(count, len(texts))
+        matrices = map_threads(lambda text: self._encode(tokenize(text)), texts, threads, done)
         return TokenEmbeddings.from_list(matrices, dim=self.dim)
 
     def _encode(self, text: TokenizedText) -> FloatArray:
@@ -213,19 +214,25 @@ def _check_graph(session: InferenceSession, checkpoint: Checkpoint) -> tuple[str
     return inputs
 
 
-def _check_texts(texts: Sequence[str]) -> list[str]:
+def check_texts(texts: Sequence[str], name: str) -> list[str]:
+    """The texts, if each of them can be encoded.
+
+    Raises:
+        EmptyText: one is empty or only white space.
+        InvalidParameter: they are not a list of strings of valid Unicode; ``name`` and the place are told.
+    """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise InvalidParameter(
-            f"texts must be a list of strings, not {type(texts).__name__}; give [text] for one"
+            f"{name} must be a list of strings, not {type(texts).__name__}; give [text] for one"
         )
     checked = list(texts)
     for position, text in enumerate(checked):
         if not isinstance(text, str):
-            raise InvalidParameter(f"texts[{position}] must be a string, not {type(text).__name__}")
+            raise InvalidParameter(f"{name}[{position}] must be a string, not {type(text).__name__}")
         if not text or text.isspace():
-            raise EmptyText(f"texts[{position}] is empty")
+            raise EmptyText(f"{name}[{position}] is empty")
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise InvalidParameter(f"texts[{position}] is not valid Unicode: {error}") from None
+            raise InvalidParameter(f"{name}[{position}] is not valid Unicode: {error}") from None
     return checked

@@ -1,0 +1,95 @@
+"""The parts of the benchmarks that decide what the figures mean."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return load
+
+
+def test_passages_are_whole_sentences_of_enough_words(script):
+    vectors = script("vectors")
+    sentence = "one two three four five six seven eight nine ten. "
+    assert [len(text.split()) for text in vectors.passages(sentence * 11)] == [60, 50]
+    assert not list(vectors.passages(sentence * 3))
+    assert not list(vectors.passages("word " * 111))
+
+
+def test_padding_keeps_the_query_and_fills_with_its_own_tokens(script):
+    vectors = script("vectors")
+    rng = np.random.default_rng(0)
+    query = rng.standard_normal((12, 128)).astype(np.float32)
+    query /= np.linalg.norm(query, axis=1, keepdims=True)
+    filled = vectors.padded(query, rng)
+    assert filled.shape == (32, 128)
+    np.testing.assert_allclose(filled[:12], query, atol=1e-6)
+    cosines = (filled * query[np.arange(32) % 12]).sum(axis=1)
+    assert cosines.min() > 0.9
+
+
+def test_exact_is_maxsim(script):
+    exact = script("exact")
+    rng = np.random.default_rng(0)
+    doclens = rng.integers(1, 9, 2000)
+    offsets = np.concatenate([[0], np.cumsum(doclens)])
+    vectors = rng.standard_normal((offsets[-1], 16)).astype(np.float16)
+    query = rng.standard_normal((4, 16)).astype(np.float32)
+    best = exact.best(vectors, offsets, [query], 5)[0]
+    dots = vectors.astype(np.float32) @ query.T
+    scores = np.maximum.reduceat(dots, offsets[:-1], axis=0).sum(axis=1)
+    assert best.tolist() == np.argsort(-scores)[:5].tolist()
+
+
+@pytest.mark.parametrize(
+    ("scans", "searches", "expected"),
+    [
+        ([1.0, 2.0, 4.0], [2.0, 2.0, 2.0], 200),
+        ([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], None),
+        ([3.0, 3.0, 3.0], [2.0, 2.0, 2.0], 100),
+    ],
+)
+def test_crossing(script, scans, searches, expected):
+    assert script("scan_threshold").crossing([100, 200, 400], scans, searches) == expected
+
+
+def test_report_fills_the_marked_parts_and_notices_stale_ones(script, tmp_path, monkeypatch):
+    report = script("report")
+    record = {
+        "benchmark": "startup", "engine": "plait", "cpu_model": "a processor",
+        "params": {"what": "import plait"}, "cpu_ms": 1.25, "process_cpu_ms": 20.0,
+    }  # fmt: skip
+    (tmp_path / "startup.jsonl").write_text(json.dumps(record) + "\n")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- generated: startup -->\nold\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(sys, "argv", ["report.py", "--check", str(page)])
+    with pytest.raises(SystemExit, match=r"page\.md"):
+        report.main()
+    monkeypatch.setattr(sys, "argv", ["report.py", str(page)])
+    report.main()
+    text = page.read_text()
+    assert "| import plait | 1.2 | 20.0 |" in text
+    assert text.startswith("before\n") and text.endswith("<!-- end -->\nafter\n")
+    monkeypatch.setattr(sys, "argv", ["report.py", "--check", str(page)])
+    report.main()
+
+
+def test_every_table_can_be_made_without_results(script, tmp_path, monkeypatch):
+    report = script("report")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    assert all(made() for made in report.TABLES.values())
