@@ -25,6 +25,8 @@ from plait.types import FloatArray
 INT8_SLACK = 0.016
 #: Documents per piece when a scan is spread over threads.
 DOCS_PER_BLOCK = 4096
+#: Documents reconstructed at a time: their f32 vectors should stay in the cache.
+REFINE_BLOCK = 64
 
 Docs = npt.NDArray[np.uint32]
 
@@ -131,7 +133,7 @@ class _Search:
     def best(self, pools: list[Pool]) -> list[tuple[int, float]]:
         """Score what is left in f32 and take the best k."""
         refined = [
-            self.in_blocks(pool.segment, pool.docs, partial(refine, self.query, pool.segment))
+            self.in_blocks(pool.segment, pool.docs, partial(refine, self.query, pool.segment), REFINE_BLOCK)
             for pool in pools
         ]
         return _top(refined, self.k)
@@ -167,10 +169,12 @@ class _Search:
     def _scan(self, segment: Segment, docs: Docs) -> Pool:
         return self.in_blocks(segment, docs, partial(rescore, self._query(segment), segment))
 
-    def in_blocks(self, segment: Segment, docs: Docs, score: Callable[[Docs], FloatArray]) -> Pool:
+    def in_blocks(
+        self, segment: Segment, docs: Docs, score: Callable[[Docs], FloatArray], size: int = DOCS_PER_BLOCK
+    ) -> Pool:
         """Score documents, in pieces on several threads when there are many."""
-        blocks = row_blocks(len(docs), DOCS_PER_BLOCK)
-        if self.threads == 1 or len(blocks) == 1:
+        blocks = row_blocks(len(docs), size)
+        if self.threads == 1 or len(docs) <= DOCS_PER_BLOCK:
             parts = [score(docs[rows]) for rows in blocks]
         else:
             parts = map_threads(lambda rows: score(docs[rows]), blocks, self.threads)
