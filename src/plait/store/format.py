@@ -18,7 +18,7 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -121,14 +121,19 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
     path = folder / f"{name}.npy"
     try:
         with path.open("rb") as file:
-            head = file.read(MAX_HEADER)
-            size = os.fstat(file.fileno()).st_size
+            return _map(file, path, dtype, shape)
     except FileNotFoundError as error:
         raise IndexCorrupt(path, "is missing") from error
-    header = HEADER.match(head)
+
+
+def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) -> Array:
+    """The array in an open file: the same file is checked and mapped, whatever happens to its name."""
+    header = HEADER.match(file.read(MAX_HEADER))
+    size = os.fstat(file.fileno()).st_size
     if header is None or int.from_bytes(header[1], "little") != len(header[0]) - 10:
         raise IndexCorrupt(path, "does not begin as a .npy file of version 1.0 does")
-    kind, found = header[2].decode(), tuple(int(length) for length in header[3].split(b",") if length.strip())
+    kind = header[2].decode()
+    found = tuple(int(length) for length in header[3].split(b",") if length.strip())
     if kind != dtype:
         raise IndexCorrupt(path, f"holds {kind}, expected {dtype}")
     if len(found) != len(shape) or any(
@@ -140,7 +145,7 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
         raise IndexCorrupt(path, f"has {size} bytes, expected {len(header[0]) + nbytes}")
     if nbytes == 0:
         return np.empty(found, dtype=dtype)
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
+    return np.asarray(np.memmap(file, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
 
 
 def checksum(array: Array) -> int:
