@@ -104,7 +104,7 @@ def kept(values: Array, exact: Array, rounds: int = 2000) -> tuple[float, float,
 
 def measure_collection(folder: Path, options: argparse.Namespace) -> None:
     encoder = plait.load_encoder()
-    corpus = [document for document in read_documents(folder) if (document.text or "").strip()]
+    corpus = list(read_documents(folder, skip_bad_lines=True))
     qrels = read_qrels(folder)
     texts = judged_queries(read_queries(folder), qrels)
     names, ids = list(texts), [document.id for document in corpus]

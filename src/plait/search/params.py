@@ -8,7 +8,7 @@ from plait.errors import InvalidParameter
 
 #: Scanning this many tokens costs about as much as generating candidates
 #: (benchmarks/scan_threshold.py; docs/decisions/0006-search-stages.md).
-SCAN_TOKENS = 65_536
+SCAN_TOKENS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
