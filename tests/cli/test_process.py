@@ -72,6 +72,11 @@ def test_output_that_can_not_show_a_character(plait, tmp_path):
     assert '"hot \\u65e5\\u672c"' in run("get", tmp_path / "new", "a", "--json", env=latin).stdout
 
 
+def _heed_interrupts():
+    """Undo what a background job of a shell inherits, as these tests may be one: it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "said"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")]
 )
@@ -83,13 +88,18 @@ def test_interrupted_while_indexing(tmp_path, sent, code, said):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_interrupts,
     )
-    deadline = time.monotonic() + 30
-    while not new.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    process.send_signal(sent)
-    out, err = process.communicate(timeout=30)
+    try:
+        deadline = time.monotonic() + 30
+        while not new.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, out, err) == (code, "", said)
     assert not new.exists(), "the next try finds nothing in its way"
 
