@@ -318,7 +318,7 @@ class Index:
             query: a text, or its token vectors ``[nq, dim]``.
             k: hits wanted.
             ids: only these documents may be found; unknown ids match nothing. None allows all.
-            params: how far to look; ``SearchParams.for_k(k)`` by default.
+            params: how far to look; ``SearchParams.for_k(k, len(index))`` by default.
             threads: for scanning; None for all cores. The result does not depend on it.
 
         Returns:
@@ -371,7 +371,7 @@ class Index:
         params: SearchParams | None,
         threads: int | None,
     ) -> list[Hit]:
-        params = params or SearchParams.for_k(k)
+        params = params or SearchParams.for_k(k, snapshot.ndocs)
         found = engine.search(snapshot, query, k, params, allowed=allowed, threads=threads)
         documents = snapshot.documents(pid for pid, _ in found)
         return [
@@ -408,7 +408,7 @@ class Index:
                 vectors, source = _stored_queries(snapshot, sample), "tokens of random documents"
             else:
                 vectors, source = self._query_vectors(queries, threads), "given"
-            params = params or SearchParams.for_k(k)
+            params = params or SearchParams.for_k(k, snapshot.ndocs)
 
             def overlap(query: FloatArray) -> float:
                 full = {pid for pid, _ in engine.scan(snapshot, query, k)}

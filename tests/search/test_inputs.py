@@ -63,3 +63,10 @@ def test_search_params_are_checked(name, value):
 def test_threads_are_checked(small):
     with pytest.raises(errors.InvalidParameter, match="threads"):
         small.search_all([QUERY, QUERY], threads=0)
+
+
+def test_larger_indexes_are_searched_further():
+    small, large = SearchParams.for_k(10, 500), SearchParams.for_k(10, 100_000)
+    assert small == SearchParams.for_k(10, 10_000)
+    assert (large.nprobe, large.ncandidates, large.ndocs) == (32, 1024, 192)
+    assert SearchParams.for_k(100, 100_000).ndocs > SearchParams.for_k(100).ndocs

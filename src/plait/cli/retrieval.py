@@ -16,6 +16,7 @@ from plait.cli.output import note, print_hits, print_json, print_scores, print_s
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
+    from plait import Index
     from plait.search import SearchParams
 
 
@@ -55,8 +56,8 @@ def search(
         raise click.BadParameter("--queries FILE and --run FILE belong together")
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
-    params = _params(k, nprobe, ndocs, scan)
     with Index.open(folder) as opened:
+        params = _params(opened, k, nprobe, ndocs, scan)
         if query is not None:
             print_hits(opened.search(query, k, params=params, threads=threads), as_json=as_json)
     if queries is not None and run is not None:
@@ -159,8 +160,8 @@ def evaluate(
     if run is not None:
         _require_writable(asked)
     k = k or depth(names)
-    params = _params(k, nprobe, ndocs, scan)
     with Index.open(folder) as opened, progress_bars() as progress:
+        params = _params(opened, k, nprobe, ndocs, scan)
         hits = opened.search_all(list(asked.values()), k, params=params, threads=threads, progress=progress)
     found = run_of(asked, hits)
     if run is not None:
@@ -183,7 +184,9 @@ def _names(metrics: tuple[str, ...]) -> list[str]:
     return [name for name in found if name]
 
 
-def _params(k: int, nprobe: int | None, ndocs: int | None, scan: bool | None) -> SearchParams | None:
+def _params(
+    index: Index, k: int, nprobe: int | None, ndocs: int | None, scan: bool | None
+) -> SearchParams | None:
     """Replace the defaults for k by what was given; None when nothing was."""
     given = {"nprobe": nprobe, "ndocs": ndocs, "scan": scan}
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -191,4 +194,4 @@ def _params(k: int, nprobe: int | None, ndocs: int | None, scan: bool | None) ->
         return None
     from plait import SearchParams
 
-    return dataclasses.replace(SearchParams.for_k(k), **changed)
+    return dataclasses.replace(SearchParams.for_k(k, len(index)), **changed)

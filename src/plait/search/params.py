@@ -9,6 +9,8 @@ from plait.errors import InvalidParameter
 #: Scanning this many tokens costs about as much as generating candidates
 #: (benchmarks/scan_threshold.py; docs/decisions/0006-search-stages.md).
 SCAN_TOKENS = 32_768
+#: Exponents that double, and multiply by 1.5, with a tenfold.
+DOUBLING, HALF_MORE = 0.301, 0.176
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,18 @@ class SearchParams:
                 raise InvalidParameter(f"{name} must be a whole number of at least 1, not {value!r}")
 
     @classmethod
-    def for_k(cls, k: int) -> SearchParams:
-        """Values that find the best ``k`` with a search recall of .98 or more (decision 0006)."""
+    def for_k(cls, k: int, documents: int = 10_000) -> SearchParams:
+        """Values that find the best ``k`` with a search recall of .98 or more (decision 0006).
+
+        Args:
+            k: hits wanted.
+            documents: in the index; for each tenfold beyond 10,000, twice as many lists and candidates
+                are looked at, and half as many documents again are rescored.
+        """
+        growth = max(1.0, documents / 10_000)
         ndocs = max(128, min(6 * k, 4 * k + 200))
-        return cls(ncandidates=4 * ndocs, ndocs=ndocs)
+        return cls(
+            nprobe=round(16 * growth**DOUBLING),
+            ncandidates=round(4 * ndocs * growth**DOUBLING),
+            ndocs=round(ndocs * growth**HALF_MORE),
+        )
