@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import operator
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,11 +17,9 @@ import numpy.typing as npt
 
 from plait import search as engine
 from plait.codec import require_nbits
-from plait.encoder import Encoder, check_texts, load_encoder
+from plait.encoder import Encoder, load_encoder
 from plait.errors import (
     DimensionMismatch,
-    DuplicateId,
-    EmptyCorpus,
     EncoderMismatch,
     IndexAlreadyExists,
     IndexClosed,
@@ -31,6 +27,15 @@ from plait.errors import (
     InvalidVectors,
     NoEncoder,
 )
+from plait.ingest import (
+    MAX_HELD_CHARACTERS,
+    encoded_chunks,
+    sample_texts,
+    sample_vectors,
+    stored_queries,
+    token_chunks,
+)
+from plait.inputs import as_k, as_metadata, as_texts, count_documents, require_lengths, unique_ids
 from plait.search import SearchParams
 from plait.store import (
     Catalog,
@@ -47,14 +52,6 @@ from plait.types import Document, FloatArray, Hit, TokenEmbeddings
 
 Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
 Progress = Callable[[str, int, int], None]
-
-#: Texts encoded, then compressed, at a time.
-TEXTS_PER_CHUNK = 1024
-#: Given vectors compressed at a time.
-TOKENS_PER_CHUNK = 262_144
-#: Texts up to this many characters in all are held as vectors while a codec is trained on them;
-#: of larger corpora a random sample of this size is encoded first.
-MAX_HELD_CHARACTERS = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +233,11 @@ class Index:
             InvalidParameter, IndexLocked: nothing was added.
         """
         given = None if vectors is None else self._given_documents(vectors)
-        texts = None if texts is None else _as_texts(texts, encoded=given is None)
-        count = _count_documents(texts, given)
-        _require_lengths(count, ids=ids, metadata=metadata)
-        keys = None if ids is None else _unique_ids(ids)
-        records = [_as_metadata(record, place) for place, record in enumerate(metadata or [None] * count)]
+        texts = None if texts is None else as_texts(texts, encoded=given is None)
+        count = count_documents(texts, given)
+        require_lengths(count, ids=ids, metadata=metadata)
+        keys = None if ids is None else unique_ids(ids)
+        records = [as_metadata(record, place) for place, record in enumerate(metadata or [None] * count)]
         options = WriteOptions(threads, progress)
         with writing(self._path, options) as writer:
             first = writer.catalog.next_pid() - 1
@@ -255,17 +252,17 @@ class Index:
 
     def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
         if given is not None:
-            writer.add(documents, _token_chunks(given), sample=lambda: _sample(given))
+            writer.add(documents, token_chunks(given), sample=lambda: sample_vectors(given))
             return
         encoder = self._require_encoder()
         writer.require_new([document.id for document in documents])  # before the long work
         texts = [document.text or "" for document in documents]
 
         def sample() -> FloatArray:
-            return encoder.encode_documents(_sample_texts(texts), threads=writer.options.threads).vectors
+            return encoder.encode_documents(sample_texts(texts), threads=writer.options.threads).vectors
 
         fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
-        chunks = _encoded_chunks(encoder, texts, writer.options)
+        chunks = encoded_chunks(encoder, texts, writer.options)
         writer.add(documents, chunks, sample=None if fits else sample)
 
     def delete(self, ids: str | Iterable[str]) -> int:
@@ -328,7 +325,7 @@ class Index:
         Raises:
             InvalidParameter, EmptyText, NoEncoder, DimensionMismatch, NonFiniteVectors.
         """
-        k = _as_k(k)
+        k = as_k(k)
         with self._reading() as snapshot:
             vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
             return self._search_one(snapshot, vectors, k, _allowed(snapshot, ids), params, threads)
@@ -351,7 +348,7 @@ class Index:
             threads: None for all cores.
             progress: called with "search", how many are done, and how many there are.
         """
-        k = _as_k(k)
+        k = as_k(k)
         with self._reading() as snapshot:
             vectors = self._query_vectors(queries, threads)
             allowed = _allowed(snapshot, ids)
@@ -402,10 +399,10 @@ class Index:
             params: those to be measured.
             threads: None for all cores.
         """
-        k = _as_k(k)
+        k = as_k(k)
         with self._reading() as snapshot:
             if queries is None:
-                vectors, source = _stored_queries(snapshot, sample), "tokens of random documents"
+                vectors, source = stored_queries(snapshot, sample), "tokens of random documents"
             else:
                 vectors, source = self._query_vectors(queries, threads), "given"
             params = params or SearchParams.for_k(k, snapshot.ndocs)
@@ -473,9 +470,6 @@ class Index:
         return self._given_vectors(vectors, "vectors")
 
 
-# Checking what the caller gave ---------------------------------------------------------------
-
-
 def _as_encoder(model: str | Path | Encoder | None) -> Encoder:
     if model is None or isinstance(model, str | Path):
         return load_encoder(model)
@@ -489,135 +483,9 @@ def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None)
     return {"name": encoder.name, "fingerprint": encoder.fingerprint, "path": path}
 
 
-def _as_k(k: int) -> int:
-    try:
-        number = operator.index(k)
-    except TypeError as error:
-        raise InvalidParameter(f"k must be a whole number of at least 1, not {k!r}") from error
-    if number < 1:
-        raise InvalidParameter(f"k must be at least 1, not {k}")
-    return number
-
-
-def _as_texts(texts: Sequence[str], encoded: bool) -> list[str]:
-    """All of them are checked before any is encoded."""
-    if isinstance(texts, str):
-        raise InvalidParameter("texts must be a list of strings, not one string")
-    if encoded:
-        return check_texts(texts, "texts")
-    for position, text in enumerate(texts):
-        _require_string(text, f"texts[{position}]")
-    return list(texts)
-
-
-def _require_string(value: object, name: str) -> None:
-    """SQLite keeps UTF-8, which half of a surrogate pair has no form in."""
-    if not isinstance(value, str):
-        raise InvalidParameter(f"{name} must be a string, not {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidParameter(f"{name} is not valid Unicode: {error}") from None
-
-
-def _count_documents(texts: list[str] | None, vectors: TokenEmbeddings | None) -> int:
-    if texts is None and vectors is None:
-        raise InvalidParameter("give texts, vectors, or both")
-    count = len(texts) if texts is not None else len(vectors or [])
-    if texts is not None and vectors is not None:
-        _require_lengths(count, vectors=vectors)
-    if count == 0:
-        raise EmptyCorpus("there are no documents to add")
-    return count
-
-
-def _require_lengths(count: int, **others: Any) -> None:
-    for name, values in others.items():
-        if values is not None and len(values) != count:
-            raise InvalidParameter(f"{name} has {len(values)} entries, but there are {count} documents")
-
-
-def _unique_ids(ids: Sequence[str]) -> list[str]:
-    seen = set()
-    for position, key in enumerate(ids):
-        _require_string(key, f"ids[{position}]")
-        if not key:
-            raise InvalidParameter(f"ids[{position}] is empty")
-        if key in seen:
-            raise DuplicateId(f"the id {key!r} was given twice; nothing was added")
-        seen.add(key)
-    return list(ids)
-
-
-def _as_metadata(record: Mapping[str, Any] | None, position: int) -> dict[str, Any]:
-    if record is None:
-        return {}
-    if not isinstance(record, Mapping) or not all(isinstance(name, str) for name in record):
-        raise InvalidParameter(f"metadata[{position}] must be a dict with string keys, not {record!r}")
-    try:
-        json.dumps(dict(record), allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InvalidParameter(f"metadata[{position}] can't be kept as JSON: {error}") from error
-    return dict(record)
-
-
 def _allowed(snapshot: Snapshot, ids: Iterable[str] | None) -> npt.NDArray[np.int64] | None:
     if ids is None:
         return None
     if isinstance(ids, str):
         raise InvalidParameter("ids must be a list of ids, not one string")
     return np.array(sorted(set(snapshot.pids_of(set(ids)).values())), dtype=np.int64)
-
-
-# Preparing what is written -------------------------------------------------------------------
-
-
-def _encoded_chunks(encoder: Encoder, texts: list[str], options: WriteOptions) -> Iterator[TokenEmbeddings]:
-    for start in range(0, len(texts), TEXTS_PER_CHUNK):
-
-        def report(done: int, _: int, start: int = start) -> None:
-            if options.progress:
-                options.progress("encode", start + done, len(texts))
-
-        yield encoder.encode_documents(
-            texts[start : start + TEXTS_PER_CHUNK], threads=options.threads, progress=report
-        )
-
-
-def _token_chunks(vectors: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
-    begin = 0
-    while begin < len(vectors):
-        limit = vectors.offsets[begin] + TOKENS_PER_CHUNK
-        end = max(begin + 1, int(np.searchsorted(vectors.offsets, limit, side="right")) - 1)
-        yield vectors[begin:end]
-        begin = end
-
-
-def _sample(vectors: TokenEmbeddings, most: int = 2_097_152) -> FloatArray:
-    """Vectors of randomly chosen documents, about ``most`` of them."""
-    if vectors.ntokens <= most:
-        return vectors.vectors
-    order = np.random.default_rng(0).permutation(len(vectors))
-    chosen = np.sort(order[: max(1, int(len(vectors) * most / vectors.ntokens))])
-    return np.concatenate([vectors[int(position)] for position in chosen])
-
-
-def _sample_texts(texts: list[str]) -> list[str]:
-    order = np.random.default_rng(0).permutation(len(texts))
-    share = MAX_HELD_CHARACTERS / sum(map(len, texts))
-    return [texts[position] for position in np.sort(order[: max(1, int(len(texts) * share))])]
-
-
-def _stored_queries(snapshot: Snapshot, count: int) -> list[FloatArray]:
-    """Up to 32 evenly spaced token vectors of each of ``count`` random documents."""
-    rng = np.random.default_rng(0)
-    total = sum(segment.ndocs for segment in snapshot.segments)
-    queries = []
-    for segment in snapshot.segments:
-        share = min(segment.ndocs, -(-count * segment.ndocs // max(1, total)))
-        docs = np.sort(rng.choice(segment.ndocs, size=share, replace=False)).astype(np.uint32)
-        for doc in docs:
-            vectors, _ = segment.vectors(np.array([doc], dtype=np.uint32))
-            places = np.unique(np.linspace(0, len(vectors) - 1, num=min(32, len(vectors))).astype(int))
-            queries.append(vectors[places])
-    return queries[:count]

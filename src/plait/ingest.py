@@ -1,0 +1,73 @@
+"""Documents in pieces that fit into memory, and fair samples of them to train a codec on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from plait.encoder import Encoder
+from plait.store import Snapshot, WriteOptions
+from plait.types import FloatArray, TokenEmbeddings
+
+#: Texts encoded, then compressed, at a time.
+TEXTS_PER_CHUNK = 1024
+#: Given vectors compressed at a time.
+TOKENS_PER_CHUNK = 262_144
+#: Texts up to this many characters in all are held as vectors while a codec is trained on them;
+#: of larger corpora a random sample of this size is encoded first.
+MAX_HELD_CHARACTERS = 8_000_000
+
+
+def encoded_chunks(encoder: Encoder, texts: list[str], options: WriteOptions) -> Iterator[TokenEmbeddings]:
+    """Encode texts chunk by chunk, as they are asked for; progress is told for all of them."""
+    for start in range(0, len(texts), TEXTS_PER_CHUNK):
+
+        def report(done: int, _: int, start: int = start) -> None:
+            if options.progress:
+                options.progress("encode", start + done, len(texts))
+
+        yield encoder.encode_documents(
+            texts[start : start + TEXTS_PER_CHUNK], threads=options.threads, progress=report
+        )
+
+
+def token_chunks(vectors: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
+    """Cut given vectors between documents into chunks of about ``TOKENS_PER_CHUNK``."""
+    begin = 0
+    while begin < len(vectors):
+        limit = vectors.offsets[begin] + TOKENS_PER_CHUNK
+        end = max(begin + 1, int(np.searchsorted(vectors.offsets, limit, side="right")) - 1)
+        yield vectors[begin:end]
+        begin = end
+
+
+def sample_vectors(vectors: TokenEmbeddings, most: int = 2_097_152) -> FloatArray:
+    """Vectors of randomly chosen documents, about ``most`` of them."""
+    if vectors.ntokens <= most:
+        return vectors.vectors
+    order = np.random.default_rng(0).permutation(len(vectors))
+    chosen = np.sort(order[: max(1, int(len(vectors) * most / vectors.ntokens))])
+    return np.concatenate([vectors[int(position)] for position in chosen])
+
+
+def sample_texts(texts: list[str]) -> list[str]:
+    """Randomly chosen texts of about ``MAX_HELD_CHARACTERS`` in all."""
+    order = np.random.default_rng(0).permutation(len(texts))
+    share = MAX_HELD_CHARACTERS / sum(map(len, texts))
+    return [texts[position] for position in np.sort(order[: max(1, int(len(texts) * share))])]
+
+
+def stored_queries(snapshot: Snapshot, count: int) -> list[FloatArray]:
+    """Up to 32 evenly spaced token vectors of each of ``count`` random documents."""
+    rng = np.random.default_rng(0)
+    total = sum(segment.ndocs for segment in snapshot.segments)
+    queries = []
+    for segment in snapshot.segments:
+        share = min(segment.ndocs, -(-count * segment.ndocs // max(1, total)))
+        docs = np.sort(rng.choice(segment.ndocs, size=share, replace=False)).astype(np.uint32)
+        for doc in docs:
+            vectors, _ = segment.vectors(np.array([doc], dtype=np.uint32))
+            places = np.unique(np.linspace(0, len(vectors) - 1, num=min(32, len(vectors))).astype(int))
+            queries.append(vectors[places])
+    return queries[:count]
