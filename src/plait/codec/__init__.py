@@ -1,5 +1,19 @@
-"""TOKEN EMBEDDINGS -> CENTROID CODES + RESIDUALS, and back."""
+"""TOKEN EMBEDDINGS -> CENTROID CODES + DETAIL, and back."""
 
 from plait.codec.residual import NBITS, ResidualCodec, ResidualTokens, require_nbits
+from plait.codec.scaled import LEVELS, ScaledCodec, ScaledTokens, require_level
 
-__all__ = ["NBITS", "ResidualCodec", "ResidualTokens", "require_nbits"]
+#: Any codec that an index may use.
+Codec = ResidualCodec | ScaledCodec
+
+__all__ = [
+    "LEVELS",
+    "NBITS",
+    "Codec",
+    "ResidualCodec",
+    "ResidualTokens",
+    "ScaledCodec",
+    "ScaledTokens",
+    "require_level",
+    "require_nbits",
+]

@@ -70,7 +70,8 @@ class Assigner:
         scales: f32 ``[ncentroids]``.
         numbers: u32 ``[ncentroids]``, the centroid that stands at each place; None for their own order.
         heads: u8 ``[ngroups, dim]``, the middle of each group.
-        head_scale: f32 ``[ngroups]``.
+        head_scales: f32 ``[ngroups]``.
+        head_units: f32 ``[ngroups]``, the scales in units of the i16 table of the heads.
         offsets: i64 ``[ngroups + 1]``, where each group begins.
     """
 
@@ -78,7 +79,8 @@ class Assigner:
     scales: FloatArray
     numbers: npt.NDArray[np.uint32] | None = None
     heads: npt.NDArray[np.uint8] | None = None
-    head_scale: FloatArray | None = None
+    head_scales: FloatArray | None = None
+    head_units: FloatArray | None = None
     offsets: npt.NDArray[np.int64] | None = None
 
     @classmethod
@@ -91,15 +93,25 @@ class Assigner:
         order = np.argsort(group, kind="stable").astype(np.uint32)
         sizes = np.bincount(group, minlength=len(heads))
         heads8, head_scales = quantise_centroids(heads[sizes > 0])
+        rows, scales = quantise_centroids(centroids[order])
+        return cls.grouped(rows, scales, heads8, head_scales, offsets_of(sizes[sizes > 0]), order)
+
+    @classmethod
+    def grouped(
+        cls,
+        centroids: npt.NDArray[np.uint8],
+        scales: FloatArray,
+        heads: npt.NDArray[np.uint8],
+        head_scales: FloatArray,
+        offsets: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.uint32] | None = None,
+    ) -> Assigner:
+        """From centroids that are in groups already."""
         # So that the largest possible dot product fits the i16 table of the heads.
-        widest = 127 * math.sqrt(centroids.shape[1]) * float(np.linalg.norm(heads, axis=1).max())
-        return cls(
-            *quantise_centroids(centroids[order]),
-            order,
-            heads8,
-            head_scales * np.float32(32_000 / widest),
-            offsets_of(sizes[sizes > 0]),
-        )
+        sizes = np.linalg.norm(heads.astype(np.float32) - kernels.CENTROID_ZERO, axis=1) * head_scales
+        widest = 1.01 * 127 * math.sqrt(centroids.shape[1]) * max(float(sizes.max()), 1e-30)
+        units = head_scales * np.float32(32_000 / widest)
+        return cls(centroids, scales, numbers, heads, head_scales, units, offsets)
 
     def __call__(self, vectors: FloatArray, threads: int | None = None) -> npt.NDArray[np.uint32]:
         """u32 ``[n]``: the nearest centroid of each vector f32 ``[n, dim]``."""
@@ -108,13 +120,13 @@ class Assigner:
         return np.concatenate([np.empty(0, dtype=np.uint32), *parts])
 
     def _assign(self, vectors: FloatArray) -> npt.NDArray[np.uint32]:
-        if self.numbers is None or self.heads is None or self.head_scale is None or self.offsets is None:
+        if self.heads is None or self.head_units is None or self.offsets is None:
             return kernels.assign(vectors, self.centroids, self.scales)
         nprobe = min(GROUPS_SEARCHED, len(self.heads))
         places = kernels.assign_grouped(
-            vectors, self.heads, self.head_scale, self.centroids, self.scales, self.offsets, nprobe
+            vectors, self.heads, self.head_units, self.centroids, self.scales, self.offsets, nprobe
         )
-        return self.numbers[places]
+        return places if self.numbers is None else self.numbers[places]
 
 
 def quantise_centroids(centroids: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:

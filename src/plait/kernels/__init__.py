@@ -84,3 +84,6 @@ inverse_norms = reference.inverse_norms if _chosen is None else _chosen.inverse_
 top_centroids = reference.top_centroids if _chosen is None else _chosen.top_centroids
 gather = reference.gather if _chosen is None else _chosen.gather
 top_k = reference.top_k if _chosen is None else _chosen.top_k
+
+from plait.kernels.reference_scaled import *  # TEMP
+from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, row_bytes  # TEMP
