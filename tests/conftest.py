@@ -44,6 +44,15 @@ def shared_index(documents: TokenEmbeddings, tmp_path_factory: pytest.TempPathFa
     return path
 
 
+@pytest.fixture(scope="session")
+def residual_index(documents: TokenEmbeddings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of ``documents`` with ColBERTv2's codec; not to be written to."""
+    path = tmp_path_factory.mktemp("residual") / "index"
+    with plait.Index.create(path, dim=documents.dim, nbits=4) as index:
+        index.add(vectors=documents)
+    return path
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> plait.Index:
     """A new index of 20 documents, small enough to keep the original vectors."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import search as engine
-from plait.codec import require_nbits
+from plait.codec import require_level, require_nbits
 from plait.encoder import Encoder, load_encoder
 from plait.errors import (
     DimensionMismatch,
+    EmptyCorpus,
     EncoderMismatch,
     IndexAlreadyExists,
     IndexClosed,
@@ -35,7 +36,7 @@ from plait.ingest import (
     stored_queries,
     token_chunks,
 )
-from plait.inputs import as_k, as_metadata, as_texts, count_documents, require_lengths, unique_ids
+from plait.inputs import as_id, as_k, as_metadata, as_texts, count_documents, require_lengths, unique_ids
 from plait.search import SearchParams
 from plait.store import (
     Catalog,
@@ -95,7 +96,8 @@ class Index:
         model: str | Path | Encoder | None = None,
         *,
         dim: int | None = None,
-        nbits: int = 4,
+        level: str | None = None,
+        nbits: int | None = None,
         seed: int = 0,
     ) -> Self:
         """Make an empty index.
@@ -104,16 +106,18 @@ class Index:
             path: a folder that does not exist yet, or is empty.
             model: an encoder, or the folder of one; the built-in model by default.
             dim: make an index without an encoder, for your own vectors of this many components.
-            nbits: bits per dimension that a compressed vector takes: 1, 2, 4 or 8.
+            level: how faithfully vectors are kept: "compact", "balanced" (default) or "precise".
+            nbits: use ColBERTv2's residual codec instead, with 1, 2, 4 or 8 bits per dimension.
             seed: of the training of the compression; same seed, same documents: same index.
 
         Raises:
             IndexAlreadyExists: something is at ``path``.
-            InvalidParameter: ``nbits`` or ``dim`` is out of range, or both model and dim are given.
+            InvalidParameter: ``level``, ``nbits`` or ``dim`` is out of range, or two are given that exclude
+                each other.
             CheckpointError: the model can't be loaded.
         """
         path = Path(path)
-        require_nbits(nbits)
+        level = _require_codec(level, nbits)
         encoder = None
         if dim is None:
             encoder = _as_encoder(model)
@@ -128,6 +132,7 @@ class Index:
             path,
             {
                 "dim": encoder.dim if encoder else dim,
+                "level": level,
                 "nbits": nbits,
                 "seed": seed,
                 "encoder": _encoder_record(encoder, model),
@@ -234,17 +239,17 @@ class Index:
         """
         given = None if vectors is None else self._given_documents(vectors)
         texts = None if texts is None else as_texts(texts, encoded=given is None)
-        count = count_documents(texts, given)
-        require_lengths(count, ids=ids, metadata=metadata)
+        number = count_documents(texts, given)
+        require_lengths(number, ids=ids, metadata=metadata)
         keys = None if ids is None else unique_ids(ids)
-        records = [as_metadata(record, place) for place, record in enumerate(metadata or [None] * count)]
+        records = [as_metadata(record, place) for place, record in enumerate(metadata or [None] * number)]
         options = WriteOptions(threads, progress)
         with writing(self._path, options) as writer:
             first = writer.catalog.next_pid() - 1
-            keys = keys or [str(first + number) for number in range(count)]
+            keys = keys or [str(first + place) for place in range(number)]
             documents = [
                 Document(key, text, record)
-                for key, text, record in zip(keys, texts or repeat(None, count), records, strict=True)
+                for key, text, record in zip(keys, texts or repeat(None, number), records, strict=True)
             ]
             self._write(writer, documents, given)
         self.refresh()
@@ -252,7 +257,9 @@ class Index:
 
     def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
         if given is not None:
-            writer.add(documents, token_chunks(given), sample=lambda: sample_vectors(given))
+            chunks = token_chunks(given)
+            writer.require_new([document.id for document in documents])
+            writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(given))
             return
         encoder = self._require_encoder()
         writer.require_new([document.id for document in documents])  # before the long work
@@ -263,7 +270,45 @@ class Index:
 
         fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
         chunks = encoded_chunks(encoder, texts, writer.options)
-        writer.add(documents, chunks, sample=None if fits else sample)
+        writer.add(documents, chunks, expected=len(texts), sample=None if fits else sample)
+
+    def add_stream(
+        self,
+        chunks: Iterable[TokenEmbeddings],
+        *,
+        ids: Iterable[str] | None = None,
+        expected: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add documents whose vectors come in chunks, in one commit and in a fixed amount of memory.
+
+        The first two million vectors are held to train the compression on, if it has to be: they should be
+        a fair sample of what follows.
+
+        Args:
+            chunks: token vectors of some documents at a time; read once, as they are needed.
+            ids: keys of the documents, in the same order, read as they are needed; by default the numbers
+                "0", "1", ... in order of insertion.
+            expected: how many documents there will be; sets the number of centroids and the progress.
+            threads, progress: as for ``add``.
+
+        Returns:
+            How many documents were added.
+
+        Raises:
+            EmptyCorpus, DuplicateId, DimensionMismatch, NonFiniteVectors, InvalidVectors,
+            InvalidParameter, IndexLocked: nothing was added.
+        """
+        with writing(self._path, WriteOptions(threads, progress)) as writer:
+            first = writer.catalog.next_pid() - 1
+            keys = map(str, count(first)) if ids is None else map(as_id, ids, count())
+            checked = (self._given_documents(chunk) for chunk in chunks)
+            added = writer.add(map(Document, keys), checked, expected=expected, endless=ids is None)
+            if not added:
+                raise EmptyCorpus("there are no documents to add")
+        self.refresh()
+        return added
 
     def delete(self, ids: str | Iterable[str]) -> int:
         """Delete documents by id, in one commit.
@@ -468,6 +513,17 @@ class Index:
 
     def _given_documents(self, vectors: Vectors) -> TokenEmbeddings:
         return self._given_vectors(vectors, "vectors")
+
+
+def _require_codec(level: str | None, nbits: int | None) -> str | None:
+    """The level of the scaled codec; None for the residual codec."""
+    if nbits is None:
+        require_level(level or "balanced")
+        return level or "balanced"
+    if level is not None:
+        raise InvalidParameter("give level= or nbits= (ColBERTv2's residual codec), not both")
+    require_nbits(nbits)
+    return None
 
 
 def _as_encoder(model: str | Path | Encoder | None) -> Encoder:

@@ -63,13 +63,19 @@ def require_lengths(count: int, **others: Any) -> None:
             raise InvalidParameter(f"{name} has {len(values)} entries, but there are {count} documents")
 
 
+def as_id(key: str, position: int) -> str:
+    """The key, if it is a string that is not empty."""
+    require_string(key, f"ids[{position}]")
+    if not key:
+        raise InvalidParameter(f"ids[{position}] is empty")
+    return key
+
+
 def unique_ids(ids: Sequence[str]) -> list[str]:
     """The ids, if each is a string that is not empty and stands there once."""
     seen = set()
     for position, key in enumerate(ids):
-        require_string(key, f"ids[{position}]")
-        if not key:
-            raise InvalidParameter(f"ids[{position}] is empty")
+        as_id(key, position)
         if key in seen:
             raise DuplicateId(f"the id {key!r} was given twice; nothing was added")
         seen.add(key)

@@ -20,14 +20,19 @@ from tests.conftest import clustered  # noqa: E402
 
 
 def main() -> None:
-    for kind, threshold in (("exact", 1 << 30), ("residual", 100)):
+    kinds = {
+        "exact": (1 << 30, {"level": "balanced"}),
+        "residual": (100, {"nbits": 2}),
+        "scaled": (100, {"level": "compact"}),
+    }
+    for kind, (threshold, how) in kinds.items():
         path = HERE / f"v{FORMAT_VERSION}-{kind}"
         if path.exists():
             raise SystemExit(f"{path} exists; golden indexes are never made again")
         documents = clustered(60, dim=12, seed=1, doclen=(1, 9))
         with (
             mock.patch("plait.store.writer.MIN_CODEC_TOKENS", threshold),
-            plait.Index.create(path, dim=12, nbits=2, seed=7) as index,
+            plait.Index.create(path, dim=12, seed=7, **how) as index,
         ):
             texts = [f"text {number}, ü" for number in range(60)]
             index.add(vectors=documents[:40], texts=texts[:40], metadata=[{"number": n} for n in range(40)])

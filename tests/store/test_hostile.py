@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +16,39 @@ from plait import SearchParams, errors
 from plait.errors import PlaitError
 from tests.conftest import clustered
 
+SEGMENT = ["doclens", "pids", "codes", "residuals", "ivf_lengths", "ivf_docs"]
+CODECS = {
+    "scaled": (
+        ["gains"],
+        [
+            "rotation",
+            "centroids",
+            "centroid_scales",
+            "heads",
+            "head_scales",
+            "group_lengths",
+            "sigma",
+            "bits",
+            "gain_borders",
+            "gain_values",
+        ],
+    ),
+    "residual": (["scales"], ["centroids", "cutoffs", "weights"]),
+}
 ARRAYS = [
-    "segments/000001/doclens.npy",
-    "segments/000001/pids.npy",
-    "segments/000001/codes.npy",
-    "segments/000001/residuals.npy",
-    "segments/000001/scales.npy",
-    "segments/000001/ivf_lengths.npy",
-    "segments/000001/ivf_docs.npy",
-    "codecs/000001/centroids.npy",
-    "codecs/000001/cutoffs.npy",
-    "codecs/000001/weights.npy",
+    (kind, f"{folder}/000001/{name}.npy")
+    for kind, (own, codec) in CODECS.items()
+    for folder, names in (("segments", [*SEGMENT, *own]), ("codecs", codec))
+    for name in names
 ]
 
 
 @pytest.fixture
-def copy(shared_index: Path, tmp_path: Path) -> Path:
-    """An index that may be damaged."""
-    return Path(shutil.copytree(shared_index, tmp_path / "copy"))
+def copy(request: pytest.FixtureRequest, shared_index: Path, residual_index: Path, tmp_path: Path) -> Path:
+    """An index that may be damaged; of the codec that the test's parameter ``kind`` names."""
+    kind = getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind")
+    source = residual_index if kind == "residual" else shared_index
+    return Path(shutil.copytree(source, tmp_path / "copy"))
 
 
 def search(path: Path) -> list[str]:
@@ -41,24 +58,24 @@ def search(path: Path) -> list[str]:
         return [hit.id for hit in [*found, *index.search(query, 5, params=SearchParams(scan=True))]]
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_a_missing_file_is_named(copy: Path, name: str):
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
+def test_a_missing_file_is_named(copy: Path, kind: str, name: str):
     (copy / name).unlink()
     with pytest.raises(errors.IndexCorrupt, match=f"{Path(name).name}: is missing"):
         search(copy)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
 @pytest.mark.parametrize("keep", [0, 5, 60, 127, 0.5, 0.999])
-def test_a_truncated_file_is_named(copy: Path, name: str, keep: float):
+def test_a_truncated_file_is_named(copy: Path, kind: str, name: str, keep: float):
     data = (copy / name).read_bytes()
     (copy / name).write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
     with pytest.raises(errors.IndexCorrupt, match=Path(name).name):
         search(copy)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_another_type_or_shape_is_named(copy: Path, name: str):
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
+def test_another_type_or_shape_is_named(copy: Path, kind: str, name: str):
     array = np.load(copy / name)
     for wrong in (array.astype("<f8"), array[..., None], array[:-1]):
         np.save(copy / name, wrong)
@@ -66,16 +83,16 @@ def test_another_type_or_shape_is_named(copy: Path, name: str):
             search(copy)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_pickles_are_not_run(copy: Path, name: str):
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
+def test_pickles_are_not_run(copy: Path, kind: str, name: str):
     np.save(copy / name, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(errors.IndexCorrupt, match=Path(name).name):
         search(copy)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
 @pytest.mark.parametrize("fill", [0xFF, 0x00, 0x7F])
-def test_absurd_values_are_errors_or_harmless(copy: Path, name: str, fill: int):
+def test_absurd_values_are_errors_or_harmless(copy: Path, kind: str, name: str, fill: int):
     """All values overwritten: codes, documents and lengths that point anywhere."""
     data = bytearray((copy / name).read_bytes())
     data[128:] = bytes([fill]) * (len(data) - 128)
@@ -87,8 +104,8 @@ def test_absurd_values_are_errors_or_harmless(copy: Path, name: str, fill: int):
     assert len(found) == 10
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_flipped_bytes_are_errors_or_harmless(copy: Path, name: str):
+@pytest.mark.parametrize(("kind", "name"), ARRAYS)
+def test_flipped_bytes_are_errors_or_harmless(copy: Path, kind: str, name: str):
     original = (copy / name).read_bytes()
     rng = np.random.default_rng(len(name))
     for place in [*range(0, 128, 9), *rng.integers(0, len(original), 12).tolist()]:
@@ -131,7 +148,7 @@ def change(path: Path, statement: str) -> None:
 
 def test_a_newer_format_is_refused(copy: Path):
     change(copy, "PRAGMA user_version = 99")
-    with pytest.raises(errors.IndexTooNew, match="format version 99; this plait reads up to 1"):
+    with pytest.raises(errors.IndexTooNew, match="format version 99; this plait reads up to 2"):
         plait.Index.open(copy)
 
 
@@ -146,8 +163,6 @@ def test_a_newer_format_is_refused(copy: Path):
         "UPDATE segment SET codec = 7",
         "UPDATE segment SET checksums = '['",
         "UPDATE codec SET ncentroids = 1",
-        "UPDATE codec SET nbits = 3",
-        "UPDATE codec SET nbits = 8",
         "UPDATE codec SET kind = 'magic'",
         "UPDATE codec SET checksums = '{}'",
         "UPDATE setting SET value = '31' WHERE key = 'dim'",
@@ -163,4 +178,44 @@ def test_a_newer_format_is_refused(copy: Path):
 def test_a_catalog_that_does_not_fit_is_refused(copy: Path, statement: str):
     change(copy, statement)
     with pytest.raises(errors.IndexCorrupt):
+        plait.Index.open(copy)
+
+
+@pytest.mark.parametrize("kind", ["residual"])
+@pytest.mark.parametrize("nbits", [3, 8])
+def test_a_number_of_bits_that_does_not_fit_is_refused(copy: Path, kind: str, nbits: int):
+    change(copy, f"UPDATE codec SET nbits = {nbits}")
+    with pytest.raises(errors.IndexCorrupt):
+        plait.Index.open(copy)
+
+
+@pytest.mark.parametrize("value", ["null", '"huge"', "3"])
+def test_an_unknown_level_is_refused(copy: Path, value: str):
+    change(copy, f"UPDATE setting SET value = '{value}' WHERE key = 'level'")
+    with pytest.raises(errors.IndexCorrupt, match="nbits"):
+        plait.Index.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("bits", [9, 0, 0], "bits.npy holds"),
+        ("bits", [64, 0, 0], "bits.npy holds"),
+        ("group_lengths", None, "group_lengths.npy does not divide"),
+    ],
+)
+def test_a_codec_whose_arrays_do_not_fit_together_is_refused(
+    copy: Path, name: str, value: list[int] | None, message: str
+):
+    """With checksums that are right, as somebody who means harm would write them."""
+    path = copy / f"codecs/000001/{name}.npy"
+    array = np.load(path)
+    array[:] = value if value is not None else array + 1
+    np.save(path, array)
+    connection = sqlite3.connect(copy / "catalog.sqlite", isolation_level=None)
+    checksums = json.loads(connection.execute("SELECT checksums FROM codec").fetchone()[0])
+    checksums[name] = zlib.crc32(array.tobytes())
+    connection.execute("UPDATE codec SET checksums = ?", (json.dumps(checksums),))
+    connection.close()
+    with pytest.raises(errors.IndexCorrupt, match=message):
         plait.Index.open(copy)

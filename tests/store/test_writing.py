@@ -184,13 +184,14 @@ def test_a_reader_keeps_its_snapshot(small):
         assert "0" not in {hit.id for hit in reader.search(clustered(20)[0], 2501)}
 
 
-def test_same_documents_same_bytes(tmp_path: Path):
+@pytest.mark.parametrize(("how", "nfiles"), [({"level": "balanced"}, 17), ({"nbits": 4}, 10)])
+def test_same_documents_same_bytes(tmp_path: Path, how: dict, nfiles: int):
     documents = clustered(2500)
     for name, threads in (("a", 1), ("b", 3)):
-        with plait.Index.create(tmp_path / name, dim=32) as index:
+        with plait.Index.create(tmp_path / name, dim=32, **how) as index:
             index.add(vectors=documents, threads=threads)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.npy"))
-    assert len(files) == 10
+    assert len(files) == nfiles
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 @options.source
 @click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="The new index's folder.")
 @click.option(
+    "--level",
+    metavar="NAME",
+    help="How faithfully vectors are kept: compact, balanced or precise.",
+    show_default="balanced",
+)
+@click.option(
     "--nbits",
     type=int,
     metavar="N",
-    default=4,
-    show_default=True,
-    help="Bits per dimension of a stored vector: 1, 2, 4 or 8.",
+    help="Use ColBERTv2's residual codec, with 1, 2, 4 or 8 bits per dimension.",
 )
 @click.option(
     "--model", type=Path, metavar="DIR", help="Folder of a checkpoint.", show_default="the built-in model"
@@ -37,7 +41,13 @@ if TYPE_CHECKING:
 @options.threads
 @options.skip_bad_lines
 def index(
-    source: str, output: Path, nbits: int, model: Path | None, threads: int | None, skip_bad_lines: bool
+    source: str,
+    output: Path,
+    level: str | None,
+    nbits: int | None,
+    model: Path | None,
+    threads: int | None,
+    skip_bad_lines: bool,
 ) -> None:
     """Make an index of the documents in SOURCE.
 
@@ -45,7 +55,7 @@ def index(
     All documents are added, or none: after an error there is no index.
     """
     documents, found = _read(source, skip_bad_lines)
-    with _new_index(output, model, nbits) as new:
+    with _new_index(output, model, level, nbits) as new:
         _add(new, documents, found, threads)
     click.echo(f"indexed {counted(len(found), 'document')} in {output}")
     _report_skipped(documents)
@@ -129,7 +139,7 @@ def _report_skipped(documents: Documents) -> None:
 
 
 @contextmanager
-def _new_index(folder: Path, model: Path | None, nbits: int) -> Iterator[Index]:
+def _new_index(folder: Path, model: Path | None, level: str | None, nbits: int | None) -> Iterator[Index]:
     """Make an index that is taken away again when the block fails, so that the next try finds no remains."""
     from plait import Index
     from plait.errors import IndexAlreadyExists
@@ -137,7 +147,7 @@ def _new_index(folder: Path, model: Path | None, nbits: int) -> Iterator[Index]:
     _clear_remains(folder)
     ours = not folder.exists()
     try:
-        with Index.create(folder, model, nbits=nbits) as created:
+        with Index.create(folder, model, level=level, nbits=nbits) as created:
             ours = True
             yield created
     except IndexAlreadyExists:

@@ -20,6 +20,7 @@ _LABELS = {
     "format_version": "format version",
     "deleted": "deleted, still on disk",
     "dim": "dimensions",
+    "level": "level",
     "nbits": "bits per dimension",
     "bytes_on_disk": "bytes on disk",
     "bytes_vectors": "  vectors",

@@ -81,6 +81,11 @@ class ResidualCodec:
         """Number of centroids."""
         return len(self.centroids)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of residual per token."""
+        return -(-self.dim * self.nbits // 8)
+
     @classmethod
     def fit(
         cls,

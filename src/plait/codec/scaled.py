@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -165,6 +165,19 @@ class ScaledCodec:
         names = [field.name for field in fields(cls)]
         trained = {name: getattr(untrained, name) for name in names}
         return cls(**{**trained, "gain_borders": borders, "gain_values": values})
+
+    def checked(self) -> Self:
+        """This codec, if its arrays fit together; ValueError tells what does not."""
+        four, two, one = self.widths
+        if four % 8 or two % 16 or one % 32 or four + two + one > self.width:
+            raise ValueError(f"bits.npy holds {self.widths}, which {self.width} dimensions can't have")
+        if not 1 <= self.ncentroids <= MAX_CENTROIDS:
+            raise ValueError(f"centroids.npy holds {self.ncentroids} centroids")
+        if len(self.heads) != len(self.head_scales) or len(self.heads) != len(self.group_lengths):
+            raise ValueError("heads.npy, head_scales.npy and group_lengths.npy are of different lengths")
+        if not self.group_lengths.all() or int(self.group_offsets[-1]) != self.ncentroids:
+            raise ValueError(f"group_lengths.npy does not divide {self.ncentroids} centroids")
+        return self
 
     # Vectors ---------------------------------------------------------------------------------
 

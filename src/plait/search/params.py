@@ -20,8 +20,10 @@ class SearchParams:
     Attributes:
         nprobe: centroids visited for each query token (``ncells`` in ColBERT, ``n_ivf_probe`` in
             fast-plaid).
-        ncandidates: documents that go from the inverted lists to centroid-only scoring.
+        ncandidates: documents that go from the inverted lists to centroid-only scoring (residual codec).
         ndocs: documents that go from there to rescoring on their reconstructed vectors.
+        ngroups: groups of centroids in which those centroids are looked for, for each query token (scaled codec).
+        merge: query tokens with at least this cosine are merged until the last stage (scaled codec); 1 merges none.
         scan: True scores every document, False always generates candidates, None decides by size.
     """
 
@@ -29,9 +31,11 @@ class SearchParams:
     ncandidates: int = 512
     ndocs: int = 128
     scan: bool | None = None
+    ngroups: int = 16
+    merge: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("nprobe", "ncandidates", "ndocs"):
+        for name in ("nprobe", "ncandidates", "ndocs", "ngroups"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InvalidParameter(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from plait.codec import ResidualCodec
+from plait import kernels
+from plait.codec import ScaledCodec
 from plait.errors import IndexCorrupt
-from plait.search.approximate import approximate
-from plait.search.candidates import gather
 from plait.search.params import SCAN_TOKENS, SearchParams
-from plait.search.query import CodecQuery
-from plait.search.rescore import refine, rescore
+from plait.search.pool import Docs, Mask, Pool, scores_of, top, top_pools
+from plait.search.residual import ResidualQuery
+from plait.search.scaled import ScaledQuery
 from plait.store import Segment, Snapshot
 from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray
@@ -24,24 +23,9 @@ from plait.types import FloatArray
 #: in f32: twice the largest error seen (decision 0006).
 INT8_SLACK = 0.016
 #: Documents per piece when a scan is spread over threads.
-DOCS_PER_BLOCK = 4096
+DOCS_PER_BLOCK = 16_384
 #: Documents reconstructed at a time: their f32 vectors should stay in the cache.
 REFINE_BLOCK = 64
-
-Docs = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """Documents of one segment with scores f32, both ``[m]``."""
-
-    segment: Segment
-    docs: Docs
-    scores: FloatArray
-
-    def keep(self, places: npt.NDArray[np.int64]) -> Pool:
-        """Only the documents at these places."""
-        return Pool(self.segment, self.docs[places], self.scores[places])
 
 
 def search(
@@ -85,8 +69,8 @@ def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1)
     pools = []
     for segment in snapshot.segments:
         docs = _docs(segment, _mask(segment, None))
-        pools.append(run.in_blocks(segment, docs, partial(refine, query, segment)))
-    return _top(pools, k)
+        pools.append(run.in_blocks(segment, docs, partial(run.refine, segment)))
+    return top(pools, k)
 
 
 class _Search:
@@ -100,9 +84,9 @@ class _Search:
         self.k = k
         self.params = params
         self.threads = threads
-        self._queries: dict[int, CodecQuery] = {}
+        self._queries: dict[int, ResidualQuery | ScaledQuery] = {}
 
-    def pools(self, masks: list[npt.NDArray[np.uint8] | None]) -> list[Pool]:
+    def pools(self, masks: list[Mask]) -> list[Pool]:
         """Rescored documents of every segment; at least k in all, if so many are allowed."""
         coded = [
             (segment, mask)
@@ -122,28 +106,28 @@ class _Search:
 
     def _contenders(self, pools: list[Pool]) -> list[Pool]:
         """The documents that may be among the best k in f32."""
-        scores = _scores(pools)
+        scores = scores_of(pools)
         if len(scores) <= self.k:
             return pools
         last = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
         slack = INT8_SLACK * float(np.linalg.norm(self.query))
         near = int(np.count_nonzero(scores >= last - slack))
-        return _top_pools(pools, min(near, 2 * self.k + 64))
+        return top_pools(pools, min(near, 2 * self.k + 64))
 
     def best(self, pools: list[Pool]) -> list[tuple[int, float]]:
         """Score what is left in f32 and take the best k."""
         refined = [
-            self.in_blocks(pool.segment, pool.docs, partial(refine, self.query, pool.segment), REFINE_BLOCK)
+            self.in_blocks(pool.segment, pool.docs, partial(self.refine, pool.segment), REFINE_BLOCK)
             for pool in pools
         ]
-        return _top(refined, self.k)
+        return top(refined, self.k)
 
-    def _scans(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> bool:
+    def _scans(self, coded: list[tuple[Segment, Mask]]) -> bool:
         if self.params.scan is not None:
             return self.params.scan
         return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
 
-    def _stages(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> list[Pool]:
+    def _stages(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
         """Candidates, rescored: so many of each codec, because centroid scores of different codecs can't be
         compared (finer centroids score higher), and rescored ones can.
         """
@@ -154,20 +138,20 @@ class _Search:
             for pool in self._stages_of([pair for pair in coded if pair[0].codec is codec])
         ]
 
-    def _stages_of(self, coded: list[tuple[Segment, npt.NDArray[np.uint8] | None]]) -> list[Pool]:
-        params = self.params
-        pools = [
-            Pool(segment, *gather(self._query(segment), segment, params.nprobe, mask))
-            for segment, mask in coded
-        ]
-        pools = [
-            Pool(pool.segment, pool.docs, approximate(self._query(pool.segment), pool.segment, pool.docs))
-            for pool in _top_pools(pools, max(params.ncandidates, self.k))
-        ]
-        return [self._scan(pool.segment, pool.docs) for pool in _top_pools(pools, max(params.ndocs, self.k))]
+    def _stages_of(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
+        found = self._query(coded[0][0]).candidates(coded, self.params, self.k)
+        return [self._scan(pool.segment, pool.docs) for pool in found]
 
     def _scan(self, segment: Segment, docs: Docs) -> Pool:
-        return self.in_blocks(segment, docs, partial(rescore, self._query(segment), segment))
+        return self.in_blocks(segment, docs, partial(self._query(segment).rescore, segment))
+
+    def refine(self, segment: Segment, docs: Docs) -> FloatArray:
+        """f32 MaxSim of documents, on the original vectors where the segment has them (then it is exact), on
+        the reconstructed ones elsewhere.
+        """
+        if segment.codec is None:
+            return kernels.maxsim(self.query, segment.arrays["vectors"], segment.offsets, docs)
+        return self._query(segment).refine(segment, docs)
 
     def in_blocks(
         self, segment: Segment, docs: Docs, score: Callable[[Docs], FloatArray], size: int = DOCS_PER_BLOCK
@@ -180,16 +164,21 @@ class _Search:
             parts = map_threads(lambda rows: score(docs[rows]), blocks, self.threads)
         return Pool(segment, docs, np.concatenate([np.empty(0, dtype=np.float32), *parts]))
 
-    def _query(self, segment: Segment) -> CodecQuery:
+    def _query(self, segment: Segment) -> ResidualQuery | ScaledQuery:
         codec = segment.codec
-        assert isinstance(codec, ResidualCodec)
+        assert codec is not None
         if id(codec) not in self._queries:
-            self._queries[id(codec)] = CodecQuery(self.query, codec)
-            self._queries[id(codec)].table  # noqa: B018  computed here, before threads share it
+            query = (
+                ScaledQuery(self.query, codec, self.params.merge)
+                if isinstance(codec, ScaledCodec)
+                else ResidualQuery(self.query, codec)
+            )
+            query.prepare()  # before threads share it
+            self._queries[id(codec)] = query
         return self._queries[id(codec)]
 
 
-def _mask(segment: Segment, allowed: npt.NDArray[np.int64] | None) -> npt.NDArray[np.uint8] | None:
+def _mask(segment: Segment, allowed: npt.NDArray[np.int64] | None) -> Mask:
     """u8 ``[ndocs]``: 1 where a document is alive and allowed; None when all are."""
     if allowed is None:
         return segment.alive
@@ -201,65 +190,17 @@ def _mask(segment: Segment, allowed: npt.NDArray[np.int64] | None) -> npt.NDArra
     return mask if segment.alive is None else mask & segment.alive
 
 
-def _docs(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> Docs:
+def _docs(segment: Segment, mask: Mask) -> Docs:
     if mask is None:
         return np.arange(segment.ndocs, dtype=np.uint32)
     return np.flatnonzero(mask).astype(np.uint32)
 
 
-def _count(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> int:
+def _count(segment: Segment, mask: Mask) -> int:
     return segment.ndocs if mask is None else int(np.count_nonzero(mask))
 
 
-def _token_count(segment: Segment, mask: npt.NDArray[np.uint8] | None) -> int:
+def _token_count(segment: Segment, mask: Mask) -> int:
     if mask is None:
         return int(segment.offsets[-1])
     return int(segment.arrays["doclens"][mask != 0].sum(dtype=np.int64))
-
-
-def _scores(pools: list[Pool]) -> FloatArray:
-    """All scores, one pool after the other.
-
-    Raises:
-        IndexCorrupt: a score is not finite; stored numbers are broken, since the query is finite.
-    """
-    for pool in pools:
-        if not np.isfinite(pool.scores).all():
-            doc = int(pool.docs[int(np.argmin(np.isfinite(pool.scores)))])
-            raise IndexCorrupt(pool.segment.folder, f"document {doc} of the segment has no finite score")
-    return np.concatenate([np.empty(0, dtype=np.float32), *(pool.scores for pool in pools)])
-
-
-def _top_pools(pools: list[Pool], count: int) -> list[Pool]:
-    """The best ``count`` documents over all pools, each pool in ascending order of documents."""
-    scores = _scores(pools)
-    if len(scores) <= count:
-        return pools
-    chosen = _best_places(scores, count)
-    if len(pools) == 1:
-        return [pools[0].keep(chosen)]
-    ends = np.cumsum([len(pool.scores) for pool in pools])
-    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = ends - [len(pool.scores) for pool in pools]
-    return [
-        pool.keep(part - start) for pool, part, start in zip(pools, parts, starts, strict=True) if len(part)
-    ]
-
-
-def _best_places(scores: FloatArray, count: int) -> npt.NDArray[np.int64]:
-    """Where the best ``count`` scores are, ascending; of equal ones the first."""
-    last = np.partition(scores, len(scores) - count)[len(scores) - count]
-    best = scores > last
-    equal = np.flatnonzero(scores == last)
-    best[equal[: count - np.count_nonzero(best)]] = True
-    return np.flatnonzero(best)
-
-
-def _top(pools: list[Pool], k: int) -> list[tuple[int, float]]:
-    """(pid, score) of the best k, ties by lower pid."""
-    if not pools:
-        return []
-    pids = np.concatenate([pool.segment.pids[pool.docs] for pool in pools])
-    scores = _scores(pools)
-    order = np.lexsort((pids, -scores))[:k]
-    return list(zip(pids[order].tolist(), scores[order].tolist(), strict=True))

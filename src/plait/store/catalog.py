@@ -55,7 +55,7 @@ CREATE TABLE tombstone (pid INTEGER PRIMARY KEY);
 
 @dataclass(frozen=True, slots=True)
 class CodecRow:
-    """One trained codec; ``kind`` is "residual" or "float32"."""
+    """One trained codec; ``kind`` is "scaled", "residual" or "float32"."""
 
     codec: int
     kind: str
@@ -263,13 +263,19 @@ class Catalog:
         )
         return int(cursor.lastrowid or 0)
 
-    def add_segment(self, codec: int, ndocs: int, ntokens: int) -> int:
-        """Register a segment; its number names its folder."""
+    def add_segment(self, codec: int) -> int:
+        """Register an empty segment; its number names its folder."""
         cursor = self._connection.execute(
-            "INSERT INTO segment (codec, ndocs, ntokens, checksums) VALUES (?, ?, ?, '{}')",
-            (codec, ndocs, ntokens),
+            "INSERT INTO segment (codec, ndocs, ntokens, checksums) VALUES (?, 0, 0, '{}')", (codec,)
         )
         return int(cursor.lastrowid or 0)
+
+    def set_segment(self, segment: int, ndocs: int, ntokens: int, checksums: dict[str, int]) -> None:
+        """Record what a segment holds, and the CRC-32 of each of its arrays."""
+        self._connection.execute(
+            "UPDATE segment SET ndocs = ?, ntokens = ? WHERE segment = ?", (ndocs, ntokens, segment)
+        )
+        self.set_checksums("segment", segment, checksums)
 
     def set_checksums(self, table: str, number: int, checksums: dict[str, int]) -> None:
         """Record the CRC-32 of each array of a "codec" or "segment"."""

@@ -4,9 +4,10 @@ docs/index-format.md describes the same in prose. ::
 
     my_index/
       catalog.sqlite              settings, codecs, segments, documents, tombstones
-      codecs/000001/              centroids.npy cutoffs.npy weights.npy
+      codecs/000001/              centroids.npy ... : the arrays of CODEC_ARRAYS
       segments/000001/            one immutable segment
         doclens.npy pids.npy
+        codes.npy residuals.npy gains.npy ivf_lengths.npy ivf_docs.npy      (codec "scaled")
         codes.npy residuals.npy scales.npy ivf_lengths.npy ivf_docs.npy     (codec "residual")
         vectors.npy                                                         (codec "float32")
 """
@@ -17,6 +18,8 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +28,7 @@ import numpy.typing as npt
 
 from plait.errors import IndexCorrupt, StoreError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: "PLAI", in the header of the catalog.
 APPLICATION_ID = 0x504C4149
 
@@ -33,16 +36,31 @@ CATALOG = "catalog.sqlite"
 CODECS = "codecs"
 SEGMENTS = "segments"
 
-CODEC_ARRAYS = {"centroids": "<f2", "cutoffs": "<f4", "weights": "<f4"}
-SEGMENT_ARRAYS = {"doclens": "<u4", "pids": "<i8"}
-RESIDUAL_ARRAYS = {
-    "codes": "<u4",
-    "residuals": "|u1",
-    "scales": "<f2",
-    "ivf_lengths": "<u4",
-    "ivf_docs": "<u4",
+#: Arrays of a codec, by its kind.
+CODEC_ARRAYS = {
+    "residual": {"centroids": "<f2", "cutoffs": "<f4", "weights": "<f4"},
+    "scaled": {
+        "rotation": "<f4",
+        "centroids": "|u1",
+        "centroid_scales": "<f4",
+        "heads": "|u1",
+        "head_scales": "<f4",
+        "group_lengths": "<u4",
+        "sigma": "<f4",
+        "bits": "<u4",
+        "gain_borders": "<f4",
+        "gain_values": "<f4",
+    },
 }
-FLOAT32_ARRAYS = {"vectors": "<f4"}
+DOCUMENT_ARRAYS = {"doclens": "<u4", "pids": "<i8"}
+#: Arrays with a row for each token, by the kind of the codec.
+TOKEN_ARRAYS = {
+    "float32": {"vectors": "<f4"},
+    "residual": {"codes": "<u4", "residuals": "|u1", "scales": "<f2"},
+    "scaled": {"codes": "<u2", "residuals": "|u1", "gains": "|u1"},
+}
+#: How the documents in the lists of a "scaled" segment are written: up to so many documents in so many bytes.
+LIST_FORMS = ((1 << 16, 2, "<u2"), (1 << 24, 3, "|u1"), (1 << 32, 4, "<u4"))
 
 Array = npt.NDArray[Any]
 
@@ -85,28 +103,77 @@ def write_arrays(folder: Path, arrays: dict[str, Array], dtypes: dict[str, str])
     Raises:
         StoreError: the system refused; names the file and why (a full disk, no permission).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.iterdir():
-        leftover.unlink()
-    checksums = {}
-    for name, array in arrays.items():
-        stored = np.ascontiguousarray(array, dtype=np.dtype(dtypes[name]))
-        _write_array(folder / f"{name}.npy", stored)
-        checksums[name] = checksum(stored)
+    empty_folder(folder)
+    checksums = {name: write_array(folder, name, array, dtypes[name]) for name, array in arrays.items()}
     sync_folder(folder)
     sync_folder(folder.parent)
     return checksums
 
 
-def _write_array(path: Path, array: Array) -> None:
+def write_array(folder: Path, name: str, array: Array, dtype: str) -> int:
+    """Write one whole array and flush it; returns its CRC-32."""
+    stream = ArrayStream(folder, name, dtype, array.shape[1:])
+    stream.append(array)
+    return stream.close()
+
+
+class ArrayStream:
+    """A ``.npy`` file that grows by rows; it is whole once ``close`` has written its length and flushed it."""
+
+    def __init__(self, folder: Path, name: str, dtype: str, row_shape: tuple[int, ...]) -> None:
+        self.path = folder / f"{name}.npy"
+        self._dtype = np.dtype(dtype)
+        self._row_shape = row_shape
+        self._rows = self._crc = 0
+        with _naming(self.path):
+            self._file = self.path.open("wb")
+            self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy leaves room in the header for the first length to grow.
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self._rows, *self._row_shape),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def append(self, rows: Array) -> None:
+        """Write rows ``[n, *row_shape]``."""
+        data = np.ascontiguousarray(rows, dtype=self._dtype).reshape(-1).view(np.uint8).data
+        with _naming(self.path):
+            self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self._rows += len(rows)
+
+    def close(self) -> int:
+        """Finish the file and return the CRC-32 of its data."""
+        with _naming(self.path):
+            self._file.seek(0)
+            self._write_header()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return self._crc
+
+    def abandon(self) -> None:
+        """Let go of an unfinished file."""
+        self._file.close()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-            file.write(array.reshape(-1).view(np.uint8).data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror}; nothing was changed") from error
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a folder; one left over from a writer that died before its commit is emptied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.iterdir():
+        leftover.unlink()
 
 
 def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
@@ -146,6 +213,11 @@ def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) 
     if nbytes == 0:
         return np.empty(found, dtype=dtype)
     return np.asarray(np.memmap(file, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
+
+
+def list_form(ndocs: int) -> tuple[int, str]:
+    """Bytes and dtype of a document in the lists of a "scaled" segment of so many documents."""
+    return next((nbytes, dtype) for most, nbytes, dtype in LIST_FORMS if ndocs <= most)
 
 
 def checksum(array: Array) -> int:

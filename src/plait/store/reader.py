@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plait.codec import ResidualCodec
+from plait.codec import LEVELS, Codec, ResidualCodec, ScaledCodec
 from plait.errors import IndexClosed, IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow, SegmentRow
+from plait.store.segment import kind_of, token_shapes
 from plait.types import Document, FloatArray, offsets_of
 
 Array = npt.NDArray[Any]
@@ -37,7 +38,7 @@ class Segment:
     """
 
     folder: Path
-    codec: ResidualCodec | None
+    codec: Codec | None
     offsets: npt.NDArray[np.int64]
     pids: npt.NDArray[np.int64]
     alive: npt.NDArray[np.uint8] | None
@@ -70,6 +71,8 @@ class Segment:
         codes, residuals = self.arrays["codes"][rows], self.arrays["residuals"][rows]
         if len(codes) and int(codes.max()) >= self.codec.ncentroids:
             raise IndexCorrupt(self.folder / "codes.npy", "names a centroid that does not exist")
+        if isinstance(self.codec, ScaledCodec):
+            return self.codec.decompress(codes, residuals, self.arrays["gains"][rows]), offsets
         return self.codec.decompress(codes, residuals), offsets
 
 
@@ -102,7 +105,7 @@ class Snapshot:
             self.codec_rows = {row.codec: row for row in self._catalog.codecs()}
             self.segment_rows = self._catalog.segments()
             self.tombstones = np.array(self._catalog.tombstones(), dtype=np.int64)
-            self._codecs: dict[int, ResidualCodec | None] = {}
+            self._codecs: dict[int, Codec | None] = {}
             self.segments = [self._open_segment(row) for row in self.segment_rows]
             self._check_count()
         except BaseException:
@@ -136,9 +139,11 @@ class Snapshot:
         return self._catalog
 
     def _checked(self, settings: dict[str, Any]) -> dict[str, Any]:
-        for name, least in {"dim": 1, "nbits": 1, "seed": 0}.items():
+        level = settings.get("level")
+        least = {"dim": 1, "seed": 0} if level in LEVELS else {"dim": 1, "seed": 0, "nbits": 1}
+        for name, smallest in least.items():
             value = settings.get(name)
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, int) or value < smallest:
                 raise IndexCorrupt(layout.catalog_path(self.folder), f"the setting {name} is {value!r}")
         return settings
 
@@ -150,7 +155,7 @@ class Snapshot:
                 f"lists {self.ndocs} documents, but the segments hold {live}",
             )
 
-    def codec(self, number: int) -> ResidualCodec | None:
+    def codec(self, number: int) -> Codec | None:
         """The codec of that number; None for the one that keeps f32 vectors."""
         if number not in self._codecs:
             row = self.codec_rows.get(number)
@@ -159,56 +164,54 @@ class Snapshot:
             self._codecs[number] = self._open_codec(row)
         return self._codecs[number]
 
-    def _open_codec(self, row: CodecRow) -> ResidualCodec | None:
+    def _open_codec(self, row: CodecRow) -> Codec | None:
         if row.kind == "float32":
             return None
-        if row.kind != "residual" or row.nbits not in (1, 2, 4, 8):
-            raise IndexCorrupt(
-                layout.catalog_path(self.folder), f"codec {row.codec} is of unknown kind {row.kind!r}"
-            )
         folder = layout.codec_path(self.folder, row.codec)
-        shapes = {
-            "centroids": (row.ncentroids, self.dim),
-            "cutoffs": ((1 << row.nbits) - 1,),
-            "weights": (1 << row.nbits,),
-        }
+        if row.kind == "residual" and row.nbits in (1, 2, 4, 8):
+            arrays = self._codec_arrays(row, residual_shapes(row.nbits, row.ncentroids, self.dim))
+            return ResidualCodec(**{name: array.astype(np.float32) for name, array in arrays.items()})
+        if row.kind == "scaled":
+            arrays = self._codec_arrays(row, scaled_shapes(row.ncentroids, self.dim))
+            try:
+                return ScaledCodec(**arrays).checked()
+            except ValueError as error:
+                raise IndexCorrupt(folder, str(error)) from error
+        raise IndexCorrupt(
+            layout.catalog_path(self.folder), f"codec {row.codec} is of unknown kind {row.kind!r}"
+        )
+
+    def _codec_arrays(self, row: CodecRow, shapes: dict[str, tuple[int | None, ...]]) -> dict[str, Array]:
+        """Read into memory: a codec is small, and every search uses all of it."""
+        folder = layout.codec_path(self.folder, row.codec)
         arrays = {}
-        for name, dtype in layout.CODEC_ARRAYS.items():
+        for name, dtype in layout.CODEC_ARRAYS[row.kind].items():
             array = layout.read_array(folder, name, dtype, shapes[name])
             if layout.checksum(array) != row.checksums.get(name):
                 raise IndexCorrupt(folder / f"{name}.npy", "does not match its checksum")
-            arrays[name] = np.array(array, dtype=np.float32)
-        return ResidualCodec(**arrays)
+            arrays[name] = np.array(array)
+        return arrays
 
     def _open_segment(self, row: SegmentRow) -> Segment:
         folder = layout.segment_path(self.folder, row.segment)
         codec = self.codec(row.codec)
         n = row.ndocs
-        dtypes = layout.SEGMENT_ARRAYS
-        arrays = {name: layout.read_array(folder, name, dtype, (n,)) for name, dtype in dtypes.items()}
+        arrays = {
+            name: layout.read_array(folder, name, dtype, (n,))
+            for name, dtype in layout.DOCUMENT_ARRAYS.items()
+        }
         offsets = offsets_of(arrays["doclens"])
         if offsets[-1] != row.ntokens:
             raise IndexCorrupt(folder / "doclens.npy", f"sums to {offsets[-1]}, expected {row.ntokens}")
         pids = arrays["pids"]
         if n and (pids[0] < 1 or (np.diff(pids) <= 0).any()):
             raise IndexCorrupt(folder / "pids.npy", "is not ascending")
-        dtypes = layout.FLOAT32_ARRAYS if codec is None else layout.RESIDUAL_ARRAYS
-        for name, dtype in dtypes.items():
-            shape = self._shape(name, row.ntokens, codec)
-            arrays[name] = layout.read_array(folder, name, dtype, shape)
-        if codec is not None and int(arrays["ivf_lengths"].sum(dtype=np.int64)) != len(arrays["ivf_docs"]):
-            raise IndexCorrupt(folder / "ivf_lengths.npy", "does not sum to the length of ivf_docs.npy")
+        shapes = token_shapes(codec, self.dim)
+        for name, dtype in layout.TOKEN_ARRAYS[kind_of(codec)].items():
+            arrays[name] = layout.read_array(folder, name, dtype, (row.ntokens, *shapes[name]))
+        if codec is not None:
+            arrays.update(_lists(folder, codec, n))
         return Segment(folder, codec, offsets, pids, self._alive(pids), arrays)
-
-    def _shape(self, name: str, ntokens: int, codec: ResidualCodec | None) -> tuple[int | None, ...]:
-        if codec is None:
-            return (ntokens, self.dim)
-        shapes: dict[str, tuple[int | None, ...]] = {
-            "residuals": (ntokens, -(-self.dim * codec.nbits // 8)),
-            "ivf_lengths": (codec.ncentroids,),
-            "ivf_docs": (None,),
-        }
-        return shapes.get(name, (ntokens,))
 
     def _alive(self, pids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:
         places = np.searchsorted(pids, self.tombstones)
@@ -219,3 +222,35 @@ class Snapshot:
         alive = np.ones(len(pids), dtype=np.uint8)
         alive[places[inside]] = 0
         return alive
+
+
+def _lists(folder: Path, codec: Codec, ndocs: int) -> dict[str, Array]:
+    """The inverted file of a segment."""
+    lengths = layout.read_array(folder, "ivf_lengths", "<u4", (codec.ncentroids,))
+    nbytes, dtype = (4, "<u4") if isinstance(codec, ResidualCodec) else layout.list_form(ndocs)
+    docs = layout.read_array(folder, "ivf_docs", dtype, (None, 3) if nbytes == 3 else (None,))
+    if int(lengths.sum(dtype=np.int64)) != len(docs):
+        raise IndexCorrupt(folder / "ivf_lengths.npy", "does not sum to the length of ivf_docs.npy")
+    return {"ivf_lengths": lengths, "ivf_docs": docs}
+
+
+def residual_shapes(nbits: int, ncentroids: int | None, dim: int) -> dict[str, tuple[int | None, ...]]:
+    """Shapes of the arrays of a residual codec."""
+    return {"centroids": (ncentroids, dim), "cutoffs": ((1 << nbits) - 1,), "weights": (1 << nbits,)}
+
+
+def scaled_shapes(ncentroids: int | None, dim: int) -> dict[str, tuple[int | None, ...]]:
+    """Shapes of the arrays of a scaled codec."""
+    width = -(-dim // 8) * 8
+    return {
+        "rotation": (dim, width),
+        "centroids": (ncentroids, width),
+        "centroid_scales": (ncentroids,),
+        "heads": (None, width),
+        "head_scales": (None,),
+        "group_lengths": (None,),
+        "sigma": (width,),
+        "bits": (3,),
+        "gain_borders": (17, 15),
+        "gain_values": (256, 2),
+    }

@@ -20,7 +20,8 @@ class IndexStats:
         tokens: token vectors stored, those of deleted documents included.
         segments: immutable segments.
         dim: components per vector.
-        nbits: bits per dimension of compressed segments.
+        level: of the scaled codec: "compact", "balanced" or "precise"; None for the residual codec.
+        nbits: bits per dimension of the residual codec; None for the scaled codec.
         centroids: of the newest codec; None while the index keeps the original vectors.
         encoder: name of the encoder, None for an index of the caller's own vectors.
         bytes_on_disk: all files.
@@ -37,7 +38,8 @@ class IndexStats:
     tokens: int
     segments: int
     dim: int
-    nbits: int
+    level: str | None
+    nbits: int | None
     centroids: int | None
     encoder: str | None
     bytes_on_disk: int
@@ -62,7 +64,8 @@ def stats(snapshot: Snapshot) -> IndexStats:
         tokens=tokens,
         segments=len(snapshot.segments),
         dim=snapshot.dim,
-        nbits=snapshot.settings["nbits"],
+        level=snapshot.settings.get("level"),
+        nbits=snapshot.settings.get("nbits"),
         centroids=codecs[-1].ncentroids if codecs else None,
         encoder=encoder["name"] if encoder else None,
         bytes_on_disk=sizes["total"],

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from plait.codec import ResidualCodec, ResidualTokens
+from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ScaledCodec
 from plait.errors import DuplicateId, InvalidVectors
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow
 from plait.store.reader import Snapshot
+from plait.store.segment import SegmentWriter, kind_of
 from plait.types import Document, FloatArray, TokenEmbeddings
 
 Progress = Callable[[str, int, int], None]
@@ -27,6 +29,8 @@ MIN_CODEC_TOKENS = 32_768
 RETRAIN_FACTOR = 8
 #: Vectors held in memory to train a codec on, at most.
 MAX_TRAINING_TOKENS = 2_097_152
+#: A stream of unknown length that goes on after those is taken to be so many times as long.
+UNKNOWN_LENGTH = 8
 
 
 @dataclass(slots=True)
@@ -62,37 +66,57 @@ class IndexWriter:
 
     def add(
         self,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         chunks: Iterable[TokenEmbeddings],
         *,
+        expected: int | None = None,
+        endless: bool = False,
         sample: Callable[[], FloatArray] | None = None,
-    ) -> None:
-        """Add documents with their embeddings as one segment.
+    ) -> int:
+        """Add documents with their embeddings as one segment; both are read as they are needed.
 
         Args:
             documents: keys, texts and metadata.
             chunks: the embeddings of the documents, in order, in pieces of any size.
+            expected: how many documents there will be, if that is known; sets the number of centroids.
+            endless: there are always more documents than vectors; else that is an error.
             sample: gives f32 ``[n, dim]`` to train a codec on, and is called only if one has to be
                 trained; by default the first ``MAX_TRAINING_TOKENS`` vectors are held and used.
+
+        Returns:
+            How many documents were added.
+
+        Raises:
+            DuplicateId: an id is in the index, or came twice.
+            InvalidVectors: there are more documents than embeddings, or fewer.
         """
-        self.require_new([document.id for document in documents])
         stream = _Chunks(chunks, self.snapshot.dim)
         held = stream.take(1 if sample else MAX_TRAINING_TOKENS)
-        codec_number, codec = self._choose_codec(held, sample, estimate=_estimate(held, len(documents)))
-        parts = stream.after(held)
+        number, codec = self._choose_codec(held, sample, estimate=stream.estimate(held, expected))
         first_pid = self.catalog.next_pid()
-        pids = np.arange(first_pid, first_pid + len(documents), dtype=np.int64)
-        if codec is None:
-            self._write_exact(codec_number, list(parts), pids)
-        else:
-            self._write_residual(codec_number, codec, parts, pids)
+        rows = iter(documents)
+        with self._new_segment(number, codec) as segment:
+            for chunk in stream.after(held):
+                segment.add(chunk, self.options.threads)
+                self._add_documents(first_pid + segment.ndocs - len(chunk), rows, len(chunk))
+                if self.options.progress:
+                    self.options.progress("compress", segment.ndocs, expected or segment.ndocs)
+            if not endless and next(rows, None) is not None:
+                raise InvalidVectors(f"there are more documents than vectors: those are of {segment.ndocs}")
+            self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+        return segment.ndocs
+
+    def _add_documents(self, first_pid: int, rows: Iterator[Document], count: int) -> None:
+        documents = list(islice(rows, count))
+        if len(documents) < count:
+            raise InvalidVectors(f"there are vectors for more documents than the {len(documents)} given last")
         self.catalog.add_documents(first_pid, documents)
 
     # Codecs ----------------------------------------------------------------------------------
 
     def _choose_codec(
         self, held: list[TokenEmbeddings], sample: Callable[[], FloatArray] | None, estimate: int
-    ) -> tuple[int, ResidualCodec | None]:
+    ) -> tuple[int, Codec | None]:
         """The codec for a new segment: the newest one, or a new one if the index outgrew it."""
         stored = sum(row.ntokens for row in self.catalog.segments())
         rows = self.catalog.codecs()
@@ -102,7 +126,7 @@ class IndexWriter:
             return (newest.codec if newest else self.catalog.add_codec("float32", None, None, 0)), (
                 self.snapshot.codec(newest.codec) if newest else None
             )
-        if newest and newest.kind == "residual" and total < RETRAIN_FACTOR * newest.trained_for:
+        if newest and newest.kind != "float32" and not _outgrown(newest, total):
             return newest.codec, self.snapshot.codec(newest.codec)
         return self._train_codec(held, sample, total, rows)
 
@@ -112,31 +136,32 @@ class IndexWriter:
         sample: Callable[[], FloatArray] | None,
         total: int,
         rows: list[CodecRow],
-    ) -> tuple[int, ResidualCodec]:
-        settings = self.snapshot.settings
+    ) -> tuple[int, Codec]:
         new = sample() if sample else np.concatenate([chunk.vectors for chunk in held])
-        progress = self.options.progress
-        codec = ResidualCodec.fit(
-            np.concatenate([self._stored_sample(len(new)), new]),
-            nbits=settings["nbits"],
-            ntokens=total,
-            seed=settings["seed"],
-            threads=self.options.threads,
-            progress=(lambda done, all_: progress("train", done, all_)) if progress else None,
-        )
-        number = self.catalog.add_codec("residual", codec.nbits, codec.ncentroids, total)
+        codec = self._fit(np.concatenate([self._stored_sample(len(new)), new]), total)
+        kind = kind_of(codec)
+        nbits = codec.nbits if isinstance(codec, ResidualCodec) else None
+        number = self.catalog.add_codec(kind, nbits, codec.ncentroids, total)
         folder = layout.codec_path(self.folder, number)
         self._made.append(folder)
-        arrays: dict[str, layout.Array] = {
-            "centroids": codec.centroids,
-            "cutoffs": codec.cutoffs,
-            "weights": codec.weights,
-        }
-        checksums = layout.write_arrays(folder, arrays, layout.CODEC_ARRAYS)
-        self.catalog.set_checksums("codec", number, checksums)
+        dtypes = layout.CODEC_ARRAYS[kind]
+        arrays: dict[str, layout.Array] = {name: getattr(codec, name) for name in dtypes}
+        self.catalog.set_checksums("codec", number, layout.write_arrays(folder, arrays, dtypes))
         if any(row.kind == "float32" for row in rows):
             self._compress_exact_segments(number, codec)
         return number, codec
+
+    def _fit(self, vectors: FloatArray, total: int) -> Codec:
+        settings, progress = self.snapshot.settings, self.options.progress
+        how = {
+            "ntokens": total,
+            "seed": settings["seed"],
+            "threads": self.options.threads,
+            "progress": (lambda done, all_: progress("train", done, all_)) if progress else None,
+        }
+        if settings.get("level"):
+            return ScaledCodec.fit(vectors, level=settings["level"], **how)
+        return ResidualCodec.fit(vectors, nbits=settings["nbits"], **how)
 
     def _stored_sample(self, most: int) -> FloatArray:
         """Vectors of what the index holds already, as many as will be added at most."""
@@ -151,7 +176,7 @@ class IndexWriter:
             found.append(segment.vectors(docs)[0])
         return np.concatenate(found)
 
-    def _compress_exact_segments(self, number: int, codec: ResidualCodec) -> None:
+    def _compress_exact_segments(self, number: int, codec: Codec) -> None:
         """Rewrite the segments that hold f32 vectors, now that there is a codec."""
         for row, segment in zip(self.snapshot.segment_rows, self.snapshot.segments, strict=True):
             if segment.codec is not None:
@@ -162,59 +187,27 @@ class IndexWriter:
             self.replaced_segments = True
             self.catalog.forget_tombstones(np.delete(segment.pids, alive).tolist())
             if len(alive):
-                chunk = TokenEmbeddings(vectors, np.diff(offsets))
-                self._write_residual(number, codec, [chunk], np.array(segment.pids[alive]))
+                with self._new_segment(number, codec) as rewritten:
+                    rewritten.add(TokenEmbeddings(vectors, np.diff(offsets)), self.options.threads)
+                    self._finish(rewritten, np.array(segment.pids[alive]), number)
 
     # Segments --------------------------------------------------------------------------------
 
-    def _write_exact(self, codec: int, chunks: list[TokenEmbeddings], pids: npt.NDArray[np.int64]) -> None:
-        arrays: dict[str, layout.Array] = {
-            "vectors": np.concatenate([chunk.vectors for chunk in chunks]),
-            "doclens": np.concatenate([chunk.doclens for chunk in chunks]),
-            "pids": pids,
-        }
-        self._write_segment(codec, arrays, layout.SEGMENT_ARRAYS | layout.FLOAT32_ARRAYS)
-
-    def _write_residual(
-        self,
-        number: int,
-        codec: ResidualCodec,
-        chunks: Iterable[TokenEmbeddings],
-        pids: npt.NDArray[np.int64],
-    ) -> None:
-        parts: list[ResidualTokens] = []
-        doclens: list[npt.NDArray[np.int64]] = []
-        done = 0
-        for chunk in chunks:
-            parts.append(codec.compress(chunk.vectors, self.options.threads))
-            doclens.append(chunk.doclens)
-            done += len(chunk)
-            if self.options.progress:
-                self.options.progress("compress", done, len(pids))
-        tokens = ResidualTokens.join(parts)
-        lengths = np.concatenate(doclens)
-        ivf_lengths, ivf_docs = invert(tokens.codes, lengths, codec.ncentroids)
-        arrays: dict[str, layout.Array] = {
-            "doclens": lengths,
-            "pids": pids,
-            "codes": tokens.codes,
-            "residuals": tokens.residuals,
-            "scales": tokens.scales,
-            "ivf_lengths": ivf_lengths,
-            "ivf_docs": ivf_docs,
-        }
-        self._write_segment(number, arrays, layout.SEGMENT_ARRAYS | layout.RESIDUAL_ARRAYS)
-
-    def _write_segment(self, codec: int, arrays: dict[str, layout.Array], dtypes: dict[str, str]) -> None:
-        lengths = arrays["doclens"]
-        if len(lengths) != len(arrays["pids"]):
-            raise InvalidVectors(
-                f"vectors for {len(lengths)} documents were given, but there are {len(arrays['pids'])}"
-            )
-        segment = self.catalog.add_segment(codec, len(lengths), int(lengths.sum()))
+    @contextmanager
+    def _new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
+        """Files of a segment whose number in the catalog is that of the folder."""
+        segment = self.catalog.add_segment(number)
         folder = layout.segment_path(self.folder, segment)
         self._made.append(folder)
-        self.catalog.set_checksums("segment", segment, layout.write_arrays(folder, arrays, dtypes))
+        writer = SegmentWriter(folder, codec, self.snapshot.dim)
+        try:
+            yield writer
+        finally:
+            writer.abandon()
+
+    def _finish(self, writer: SegmentWriter, pids: npt.NDArray[np.int64], codec: int) -> None:
+        ntokens, checksums = writer.finish(pids)
+        self.catalog.set_segment(int(writer.folder.name), len(pids), ntokens, checksums)
 
     def discard(self) -> None:
         """Remove the files of a transaction that was rolled back."""
@@ -228,6 +221,7 @@ class _Chunks:
     def __init__(self, chunks: Iterable[TokenEmbeddings], dim: int) -> None:
         self._source = iter(chunks)
         self._dim = dim
+        self._ended = False
 
     def take(self, ntokens: int) -> list[TokenEmbeddings]:
         """Chunks until there are ``ntokens`` vectors, or no more."""
@@ -235,6 +229,7 @@ class _Chunks:
         while sum(chunk.ntokens for chunk in taken) < ntokens:
             chunk = next(self._source, None)
             if chunk is None:
+                self._ended = True
                 break
             taken.append(self._checked(chunk))
         return taken
@@ -246,6 +241,14 @@ class _Chunks:
             yield taken.pop()
         for chunk in self._source:
             yield self._checked(chunk)
+
+    def estimate(self, held: list[TokenEmbeddings], expected: int | None) -> int:
+        """Tokens there will be, judged by those at hand."""
+        documents = sum(len(chunk) for chunk in held)
+        tokens = sum(chunk.ntokens for chunk in held)
+        if expected is None:
+            return tokens if self._ended else UNKNOWN_LENGTH * tokens
+        return tokens if documents >= expected else int(tokens * expected / max(1, documents))
 
     def _checked(self, chunk: TokenEmbeddings) -> TokenEmbeddings:
         if chunk.dim != self._dim:
@@ -293,22 +296,8 @@ def sweep(folder: Path, catalog: Catalog) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def invert(
-    codes: npt.NDArray[np.uint32], doclens: npt.NDArray[np.int64], ncentroids: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The inverted file: which documents have a token at each centroid.
-
-    Returns:
-        Lengths ``[ncentroids]`` and documents, ascending and unique within each centroid's list.
-    """
-    docs = np.repeat(np.arange(len(doclens), dtype=np.int64), doclens)
-    pairs = np.unique(codes.astype(np.int64) * max(1, len(doclens)) + docs)
-    centroids, docs = np.divmod(pairs, max(1, len(doclens)))
-    return np.bincount(centroids, minlength=ncentroids), docs
-
-
-def _estimate(held: list[TokenEmbeddings], ndocs: int) -> int:
-    """Tokens that ``ndocs`` documents will have, judged by those at hand."""
-    documents = sum(len(chunk) for chunk in held)
-    tokens = sum(chunk.ntokens for chunk in held)
-    return tokens if documents >= ndocs else int(tokens * ndocs / max(1, documents))
+def _outgrown(codec: CodecRow, total: int) -> bool:
+    """Whether an index of so many tokens deserves more centroids than a codec has."""
+    if codec.kind == "scaled" and codec.ncentroids == MAX_CENTROIDS:
+        return False
+    return total >= RETRAIN_FACTOR * codec.trained_for

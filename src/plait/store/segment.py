@@ -1,0 +1,102 @@
+"""Writing one segment: rows of tokens go to the disk as they come, the lists are made at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from plait import kernels
+from plait.codec import Codec, ResidualCodec
+from plait.errors import InvalidVectors
+from plait.store import format as layout
+from plait.types import TokenEmbeddings, offsets_of
+
+
+def kind_of(codec: Codec | None) -> str:
+    """The name of a codec's kind in the catalog."""
+    if codec is None:
+        return "float32"
+    return "residual" if isinstance(codec, ResidualCodec) else "scaled"
+
+
+def token_shapes(codec: Codec | None, dim: int) -> dict[str, tuple[int, ...]]:
+    """The shape of one row of each array that has a row per token."""
+    if codec is None:
+        return {"vectors": (dim,)}
+    one = "scales" if isinstance(codec, ResidualCodec) else "gains"
+    return {"codes": (), "residuals": (codec.row_bytes,), one: ()}
+
+
+@dataclass(slots=True)
+class SegmentWriter:
+    """The files of a segment that is being written; holds no more than one chunk of vectors.
+
+    Attributes:
+        folder: made, or emptied if a dead writer left it.
+        codec: None keeps the vectors as they are.
+        dim: components per vector.
+    """
+
+    folder: Path
+    codec: Codec | None
+    dim: int
+    _streams: dict[str, layout.ArrayStream] = field(default_factory=dict)
+    _doclens: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        layout.empty_folder(self.folder)
+        shapes = token_shapes(self.codec, self.dim)
+        for name, dtype in layout.TOKEN_ARRAYS[kind_of(self.codec)].items():
+            self._streams[name] = layout.ArrayStream(self.folder, name, dtype, shapes[name])
+
+    @property
+    def ndocs(self) -> int:
+        """Documents so far."""
+        return sum(map(len, self._doclens))
+
+    def add(self, chunk: TokenEmbeddings, threads: int | None) -> None:
+        """Append documents."""
+        self._doclens.append(chunk.doclens)
+        if self.codec is None:
+            self._streams["vectors"].append(chunk.vectors)
+            return
+        tokens = self.codec.compress(chunk.vectors, threads)
+        for name, stream in self._streams.items():
+            stream.append(getattr(tokens, name))
+
+    def finish(self, pids: npt.NDArray[np.int64]) -> tuple[int, dict[str, int]]:
+        """Write what is left. Returns the number of tokens, and the checksum of each array."""
+        lengths = np.concatenate([np.empty(0, dtype=np.int64), *self._doclens])
+        if len(lengths) != len(pids):
+            raise InvalidVectors(
+                f"vectors for {len(lengths)} documents were given, but there are {len(pids)}"
+            )
+        checksums = {name: stream.close() for name, stream in self._streams.items()}
+        arrays: dict[str, tuple[layout.Array, str]] = {
+            name: (array, layout.DOCUMENT_ARRAYS[name])
+            for name, array in (("doclens", lengths), ("pids", pids))
+        }
+        if self.codec is not None:
+            arrays.update(self._lists(self.codec, lengths))
+        for name, (array, dtype) in arrays.items():
+            checksums[name] = layout.write_array(self.folder, name, array, dtype)
+        layout.sync_folder(self.folder)
+        layout.sync_folder(self.folder.parent)
+        return int(lengths.sum()), checksums
+
+    def _lists(self, codec: Codec, lengths: npt.NDArray[np.int64]) -> dict[str, tuple[layout.Array, str]]:
+        """The inverted file, from the codes as they are on the disk."""
+        kind = kind_of(codec)
+        nbytes, dtype = (4, "<u4") if kind == "residual" else layout.list_form(len(lengths))
+        ntokens = int(lengths.sum())
+        codes = layout.read_array(self.folder, "codes", layout.TOKEN_ARRAYS[kind]["codes"], (ntokens,))
+        list_lengths, docs = kernels.invert(codes, offsets_of(lengths), codec.ncentroids, nbytes)
+        return {"ivf_lengths": (list_lengths, "<u4"), "ivf_docs": (docs, dtype)}
+
+    def abandon(self) -> None:
+        """Let go of unfinished files."""
+        for stream in self._streams.values():
+            stream.abandon()
