@@ -113,16 +113,18 @@ class Assigner:
         units = head_scales * np.float32(32_000 / widest)
         return cls(centroids, scales, numbers, heads, head_scales, units, offsets)
 
-    def __call__(self, vectors: FloatArray, threads: int | None = None) -> npt.NDArray[np.uint32]:
-        """u32 ``[n]``: the nearest centroid of each vector f32 ``[n, dim]``."""
+    def __call__(
+        self, vectors: FloatArray, threads: int | None = None, ngroups: int = GROUPS_SEARCHED
+    ) -> npt.NDArray[np.uint32]:
+        """u32 ``[n]``: the nearest centroid of each vector f32 ``[n, dim]``, in so many groups."""
         blocks = row_blocks(len(vectors), ROWS_PER_BLOCK)
-        parts = map_threads(lambda rows: self._assign(vectors[rows]), blocks, threads)
+        parts = map_threads(lambda rows: self._assign(vectors[rows], ngroups), blocks, threads)
         return np.concatenate([np.empty(0, dtype=np.uint32), *parts])
 
-    def _assign(self, vectors: FloatArray) -> npt.NDArray[np.uint32]:
+    def _assign(self, vectors: FloatArray, ngroups: int) -> npt.NDArray[np.uint32]:
         if self.heads is None or self.head_units is None or self.offsets is None:
             return kernels.assign(vectors, self.centroids, self.scales)
-        nprobe = min(GROUPS_SEARCHED, len(self.heads))
+        nprobe = min(ngroups, len(self.heads))
         places = kernels.assign_grouped(
             vectors, self.heads, self.head_units, self.centroids, self.scales, self.offsets, nprobe
         )

@@ -48,31 +48,39 @@ class ScaledQuery:
 
     def candidates(self, segments: list[tuple[Segment, Mask]], params: SearchParams, k: int) -> list[Pool]:
         """The documents worth rescoring, over all segments of this codec."""
-        lists, scores = self.lists(params)
         count = max(params.ndocs, k)
-        pools = [
-            Pool(
-                segment,
-                *kernels.gather_top(
-                    lists, scores, segment.ivf_offsets, segment.arrays["ivf_docs"], mask, segment.ndocs, count
-                ),
-            )
-            for segment, mask in segments
-        ]
+        centroids = self.centroids(params)
+        pools = []
+        for segment, mask in segments:
+            lists, scores = self.lists(segment, params, centroids)
+            ivf = segment.ivf_offsets, segment.arrays["ivf_docs"]
+            pools.append(Pool(segment, *kernels.gather_top(lists, scores, *ivf, mask, segment.ndocs, count)))
         return top_pools(pools, count)
 
-    def lists(self, params: SearchParams) -> tuple[npt.NDArray[np.uint32], FloatArray]:
-        """The best lists of each token and their scores, and the first that is not probed, ``[m, nprobe + 1]``."""
+    def centroids(self, params: SearchParams) -> tuple[npt.NDArray[np.uint32], FloatArray]:
+        """The best centroids of each token, and the first that is not wanted: u32, f32 ``[m, nprobe + 1]``."""
         codec = self.codec
         count = min(params.nprobe + 1, codec.ncentroids)
         groups = np.zeros((len(self.merged), 1), dtype=np.uint32)
         if len(codec.heads) > 1:
-            all_heads = np.array([0, len(codec.heads)], dtype=np.int64)
+            everything = np.array([0, len(codec.heads)], dtype=np.int64)
             most = min(params.ngroups, len(codec.heads))
-            groups, _ = kernels.top_rows(self.merged, groups, all_heads, codec.heads, codec.head_scales, most)
+            groups, _ = kernels.top_rows(
+                self.merged, groups, everything, codec.heads, codec.head_scales, most
+            )
         return kernels.top_rows(
             self.merged, groups, codec.group_offsets, codec.centroids, codec.centroid_scales, count
         )
+
+    def lists(
+        self, segment: Segment, params: SearchParams, centroids: tuple[npt.NDArray[np.uint32], FloatArray]
+    ) -> tuple[npt.NDArray[np.uint32], FloatArray]:
+        """The lists of a segment to visit for each token: of the centroids, or of their best children."""
+        if segment.child_offsets is None:
+            return centroids
+        rows, scales = segment.arrays["child_centroids"], segment.arrays["child_scales"]
+        count = min(params.nprobe + 1, len(rows))
+        return kernels.top_rows(self.merged, centroids[0], segment.child_offsets, rows, scales, count)
 
     def rescore(self, segment: Segment, docs: Docs) -> FloatArray:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]``, from their codes in int8, of the merged tokens."""

@@ -54,10 +54,9 @@ def search(
     run = _Search(snapshot, query, k, params, threads)
     masks = [_mask(segment, allowed) for segment in snapshot.segments]
     try:
-        pools = run.pools(masks)
+        return run.best(run.pools(masks))
     except (ValueError, IndexError) as error:  # a kernel found an index out of its range
         raise IndexCorrupt(snapshot.folder / "segments", str(error)) from error
-    return run.best(pools)
 
 
 def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ docs/index-format.md describes the same in prose. ::
       segments/000001/            one immutable segment
         doclens.npy pids.npy
         codes.npy residuals.npy gains.npy ivf_lengths.npy ivf_docs.npy      (codec "scaled")
+        child_centroids.npy child_scales.npy child_counts.npy               (likewise)
         codes.npy residuals.npy scales.npy ivf_lengths.npy ivf_docs.npy     (codec "residual")
         vectors.npy                                                         (codec "float32")
 """
@@ -59,6 +60,8 @@ TOKEN_ARRAYS = {
     "residual": {"codes": "<u4", "residuals": "|u1", "scales": "<f2"},
     "scaled": {"codes": "<u2", "residuals": "|u1", "gains": "|u1"},
 }
+#: What a "scaled" segment has besides, for lists finer than the codec's centroids; empty if it has none.
+CHILD_ARRAYS = {"child_centroids": "|u1", "child_scales": "<f4", "child_counts": "<u4"}
 #: How the documents in the lists of a "scaled" segment are written: up to so many documents in so many bytes.
 LIST_FORMS = ((1 << 16, 2, "<u2"), (1 << 24, 3, "|u1"), (1 << 32, 4, "<u4"))
 

@@ -51,8 +51,14 @@ class Segment:
 
     @cached_property
     def ivf_offsets(self) -> npt.NDArray[np.int64]:
-        """i64 ``[ncentroids + 1]``: where each centroid's list begins in ``ivf_docs``."""
+        """i64 ``[nlists + 1]``: where each list begins in ``ivf_docs``."""
         return offsets_of(self.arrays["ivf_lengths"])
+
+    @cached_property
+    def child_offsets(self) -> npt.NDArray[np.int64] | None:
+        """i64 ``[ncentroids + 1]``: where the children of each centroid begin; None if there are none."""
+        counts = self.arrays.get("child_counts", ())
+        return offsets_of(counts) if len(counts) else None
 
     def vectors(self, docs: npt.NDArray[np.uint32]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """Vectors f32 of some documents, reconstructed if compressed, and their offsets.
@@ -226,12 +232,35 @@ class Snapshot:
 
 def _lists(folder: Path, codec: Codec, ndocs: int) -> dict[str, Array]:
     """The inverted file of a segment."""
-    lengths = layout.read_array(folder, "ivf_lengths", "<u4", (codec.ncentroids,))
+    arrays = {} if isinstance(codec, ResidualCodec) else _children(folder, codec)
+    nlists = len(arrays.get("child_centroids", ())) or codec.ncentroids
     nbytes, dtype = (4, "<u4") if isinstance(codec, ResidualCodec) else layout.list_form(ndocs)
+    lengths = layout.read_array(folder, "ivf_lengths", "<u4", (nlists,))
     docs = layout.read_array(folder, "ivf_docs", dtype, (None, 3) if nbytes == 3 else (None,))
     if int(lengths.sum(dtype=np.int64)) != len(docs):
         raise IndexCorrupt(folder / "ivf_lengths.npy", "does not sum to the length of ivf_docs.npy")
-    return {"ivf_lengths": lengths, "ivf_docs": docs}
+    return {**arrays, "ivf_lengths": lengths, "ivf_docs": docs}
+
+
+def _children(folder: Path, codec: ScaledCodec) -> dict[str, Array]:
+    """The finer centroids of a segment; arrays without rows if it has none."""
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "child_centroids": (None, codec.width),
+        "child_scales": (None,),
+        "child_counts": (None,),
+    }
+    arrays = {
+        name: layout.read_array(folder, name, dtype, shapes[name])
+        for name, dtype in layout.CHILD_ARRAYS.items()
+    }
+    counts, count = arrays["child_counts"], len(arrays["child_centroids"])
+    if len(arrays["child_scales"]) != count:
+        raise IndexCorrupt(
+            folder / "child_scales.npy", f"has {len(arrays['child_scales'])} rows, not {count}"
+        )
+    if len(counts) != (codec.ncentroids if count else 0) or int(counts.sum(dtype=np.int64)) != count:
+        raise IndexCorrupt(folder / "child_counts.npy", f"does not divide {count} children")
+    return arrays
 
 
 def residual_shapes(nbits: int, ncentroids: int | None, dim: int) -> dict[str, tuple[int | None, ...]]:

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import kernels
-from plait.codec import Codec, ResidualCodec
+from plait.codec import Codec, ResidualCodec, ScaledCodec
+from plait.codec.subdivide import Children, Decode, subdivide, worthwhile
 from plait.errors import InvalidVectors
 from plait.store import format as layout
-from plait.types import TokenEmbeddings, offsets_of
+from plait.types import FloatArray, TokenEmbeddings, offsets_of
 
 
 def kind_of(codec: Codec | None) -> str:
@@ -67,7 +68,9 @@ class SegmentWriter:
         for name, stream in self._streams.items():
             stream.append(getattr(tokens, name))
 
-    def finish(self, pids: npt.NDArray[np.int64]) -> tuple[int, dict[str, int]]:
+    def finish(
+        self, pids: npt.NDArray[np.int64], threads: int | None = None, seed: int = 0
+    ) -> tuple[int, dict[str, int]]:
         """Write what is left. Returns the number of tokens, and the checksum of each array."""
         lengths = np.concatenate([np.empty(0, dtype=np.int64), *self._doclens])
         if len(lengths) != len(pids):
@@ -80,23 +83,74 @@ class SegmentWriter:
             for name, array in (("doclens", lengths), ("pids", pids))
         }
         if self.codec is not None:
-            arrays.update(self._lists(self.codec, lengths))
+            arrays.update(self._lists(self.codec, lengths, threads, seed))
         for name, (array, dtype) in arrays.items():
             checksums[name] = layout.write_array(self.folder, name, array, dtype)
         layout.sync_folder(self.folder)
         layout.sync_folder(self.folder.parent)
         return int(lengths.sum()), checksums
 
-    def _lists(self, codec: Codec, lengths: npt.NDArray[np.int64]) -> dict[str, tuple[layout.Array, str]]:
-        """The inverted file, from the codes as they are on the disk."""
-        kind = kind_of(codec)
-        nbytes, dtype = (4, "<u4") if kind == "residual" else layout.list_form(len(lengths))
-        ntokens = int(lengths.sum())
-        codes = layout.read_array(self.folder, "codes", layout.TOKEN_ARRAYS[kind]["codes"], (ntokens,))
-        list_lengths, docs = kernels.invert(codes, offsets_of(lengths), codec.ncentroids, nbytes)
-        return {"ivf_lengths": (list_lengths, "<u4"), "ivf_docs": (docs, dtype)}
+    def _lists(
+        self, codec: Codec, lengths: npt.NDArray[np.int64], threads: int | None, seed: int
+    ) -> dict[str, tuple[layout.Array, str]]:
+        """The inverted file, from the tokens as they are on the disk."""
+        offsets = offsets_of(lengths)
+        tokens = self._written(codec, int(offsets[-1]))
+        if isinstance(codec, ResidualCodec):
+            return _inverted(tokens["codes"], offsets, codec.ncentroids, 4, "<u4")
+        nbytes, dtype = layout.list_form(len(lengths))
+        if not worthwhile(codec, len(tokens["codes"])):
+            lists = _inverted(tokens["codes"], offsets, codec.ncentroids, nbytes, dtype)
+            return {**lists, **_no_children(codec)}
+        path = self.folder / "children.tmp"
+        try:
+            children = np.memmap(path, dtype=np.uint32, mode="w+", shape=(len(tokens["codes"]),))
+            finer = subdivide(
+                codec, tokens["codes"], _decoder(codec, tokens), children, seed=seed, threads=threads
+            )
+            lists = _inverted(children, offsets, len(finer.rows), nbytes, dtype)
+        finally:
+            path.unlink(missing_ok=True)
+        return {**lists, **_child_arrays(finer)}
+
+    def _written(self, codec: Codec, ntokens: int) -> dict[str, layout.Array]:
+        """The rows of tokens that are on the disk by now."""
+        shapes = token_shapes(codec, self.dim)
+        return {
+            name: layout.read_array(self.folder, name, dtype, (ntokens, *shapes[name]))
+            for name, dtype in layout.TOKEN_ARRAYS[kind_of(codec)].items()
+        }
 
     def abandon(self) -> None:
         """Let go of unfinished files."""
         for stream in self._streams.values():
             stream.abandon()
+
+
+def _inverted(
+    codes: layout.Array, offsets: npt.NDArray[np.int64], nlists: int, nbytes: int, dtype: str
+) -> dict[str, tuple[layout.Array, str]]:
+    lengths, docs = kernels.invert(codes, offsets, nlists, nbytes)
+    return {"ivf_lengths": (lengths, "<u4"), "ivf_docs": (docs, dtype)}
+
+
+def _decoder(codec: ScaledCodec, tokens: dict[str, layout.Array]) -> Decode:
+    def decode(rows: npt.NDArray[np.int64]) -> FloatArray:
+        chosen = (tokens[name][rows] for name in ("codes", "residuals", "gains"))
+        return kernels.decode_scaled(*chosen, *codec.kernel_arrays)
+
+    return decode
+
+
+def _child_arrays(children: Children) -> dict[str, tuple[layout.Array, str]]:
+    arrays = {
+        "child_centroids": children.rows,
+        "child_scales": children.scales,
+        "child_counts": children.counts,
+    }
+    return {name: (array, layout.CHILD_ARRAYS[name]) for name, array in arrays.items()}
+
+
+def _no_children(codec: ScaledCodec) -> dict[str, tuple[layout.Array, str]]:
+    rows, none = np.empty((0, codec.width), dtype=np.uint8), np.empty(0, dtype=np.float32)
+    return _child_arrays(Children(rows, none, np.empty(0, dtype=np.uint32)))

@@ -206,7 +206,8 @@ class IndexWriter:
             writer.abandon()
 
     def _finish(self, writer: SegmentWriter, pids: npt.NDArray[np.int64], codec: int) -> None:
-        ntokens, checksums = writer.finish(pids)
+        seed = self.snapshot.settings["seed"]
+        ntokens, checksums = writer.finish(pids, self.options.threads, seed)
         self.catalog.set_segment(int(writer.folder.name), len(pids), ntokens, checksums)
 
     def discard(self) -> None:
