@@ -37,7 +37,7 @@ from plait.ingest import (
     token_chunks,
 )
 from plait.inputs import as_id, as_k, as_metadata, as_texts, count_documents, require_lengths, unique_ids
-from plait.search import SearchParams
+from plait.search import SCAN_TOKENS, Calibration, SearchParams, calibrate, require_recall
 from plait.store import (
     Catalog,
     IndexStats,
@@ -50,6 +50,9 @@ from plait.store import (
 )
 from plait.threads import map_threads
 from plait.types import Document, FloatArray, Hit, TokenEmbeddings
+
+#: Documents whose tokens stand for queries when an index measures itself.
+CALIBRATION_QUERIES = 48
 
 Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
 Progress = Callable[[str, int, int], None]
@@ -253,6 +256,7 @@ class Index:
             ]
             self._write(writer, documents, given)
         self.refresh()
+        self._calibrate_if_grown(threads)
         return keys
 
     def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
@@ -308,6 +312,7 @@ class Index:
             if not added:
                 raise EmptyCorpus("there are no documents to add")
         self.refresh()
+        self._calibrate_if_grown(threads)
         return added
 
     def delete(self, ids: str | Iterable[str]) -> int:
@@ -352,6 +357,7 @@ class Index:
         *,
         ids: Iterable[str] | None = None,
         params: SearchParams | None = None,
+        recall_target: float | None = None,
         threads: int | None = None,
     ) -> list[Hit]:
         """The best documents for a query.
@@ -361,6 +367,8 @@ class Index:
             k: hits wanted.
             ids: only these documents may be found; unknown ids match nothing. None allows all.
             params: how far to look; ``SearchParams.for_k(k, len(index))`` by default.
+            recall_target: instead of params, the share of a full scan's hits that should be found on average,
+                up to 1. What it takes was measured when the documents were added.
             threads: for scanning; None for all cores. The result does not depend on it.
 
         Returns:
@@ -373,6 +381,7 @@ class Index:
         k = as_k(k)
         with self._reading() as snapshot:
             vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
+            params = self._params(snapshot, k, params, recall_target)
             return self._search_one(snapshot, vectors, k, _allowed(snapshot, ids), params, threads)
 
     def search_all(
@@ -382,6 +391,7 @@ class Index:
         *,
         ids: Iterable[str] | None = None,
         params: SearchParams | None = None,
+        recall_target: float | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> list[list[Hit]]:
@@ -389,7 +399,7 @@ class Index:
 
         Args:
             queries: texts, or token vectors: TokenEmbeddings or a list of ``[nq, dim]`` arrays.
-            k, ids, params: as for ``search``.
+            k, ids, params, recall_target: as for ``search``.
             threads: None for all cores.
             progress: called with "search", how many are done, and how many there are.
         """
@@ -397,6 +407,7 @@ class Index:
         with self._reading() as snapshot:
             vectors = self._query_vectors(queries, threads)
             allowed = _allowed(snapshot, ids)
+            params = self._params(snapshot, k, params, recall_target)
             return map_threads(
                 lambda query: self._search_one(snapshot, query, k, allowed, params, 1),
                 vectors,
@@ -410,16 +421,58 @@ class Index:
         query: FloatArray,
         k: int,
         allowed: npt.NDArray[np.int64] | None,
-        params: SearchParams | None,
+        params: SearchParams,
         threads: int | None,
     ) -> list[Hit]:
-        params = params or SearchParams.for_k(k, snapshot.ndocs)
         found = engine.search(snapshot, query, k, params, allowed=allowed, threads=threads)
         documents = snapshot.documents(pid for pid, _ in found)
         return [
             Hit(rank, documents[pid].id, score, documents[pid].text, documents[pid].metadata)
             for rank, (pid, score) in enumerate(found, start=1)
         ]
+
+    def _params(
+        self, snapshot: Snapshot, k: int, params: SearchParams | None, recall_target: float | None
+    ) -> SearchParams:
+        if recall_target is None:
+            return params or SearchParams.for_k(k, snapshot.ndocs)
+        if params is not None:
+            raise InvalidParameter("give params= or recall_target=, not both")
+        target = require_recall(recall_target)
+        stored = Calibration.from_json(snapshot.settings.get("calibration"))
+        if stored is None:  # a small index, or one made by an older version
+            return SearchParams.for_k(k, snapshot.ndocs) if target < 1 else SearchParams(scan=True)
+        return stored.params(k, snapshot.ndocs, target)
+
+    def calibrate(self, queries: Sequence[str] | Vectors | None = None, threads: int | None = None) -> None:
+        """Measure what ``recall_target`` takes, and keep it in the index.
+
+        Adding documents does it when an index has doubled; call it to measure on your own queries.
+
+        Args:
+            queries: texts or vectors; by default token vectors of randomly chosen documents.
+            threads: None for all cores.
+        """
+        with self._reading() as snapshot:
+            vectors = (
+                stored_queries(snapshot, CALIBRATION_QUERIES)
+                if queries is None
+                else self._query_vectors(queries, threads)
+            )
+            if not vectors:
+                raise InvalidParameter("there are no queries to measure with")
+            found = calibrate(snapshot, vectors, threads)
+        with writing(self._path) as writer:
+            writer.catalog.set_setting("calibration", found.as_json())
+        self.refresh()
+
+    def _calibrate_if_grown(self, threads: int | None) -> None:
+        with self._reading() as snapshot:
+            tokens = sum(row.ntokens for row in snapshot.segment_rows)
+            stored = Calibration.from_json(snapshot.settings.get("calibration"))
+            grown = stored is None or snapshot.ndocs >= 2 * stored.documents
+        if grown and tokens > SCAN_TOKENS:
+            self.calibrate(threads=threads)
 
     def stats(self) -> IndexStats:
         """Figures about the index: documents, tokens, bytes ..."""

@@ -1,6 +1,15 @@
-"""QUERY + SNAPSHOT -> HITS, one file per stage."""
+"""QUERY + SNAPSHOT -> HITS, one file per codec."""
 
-from plait.search.params import SearchParams
+from plait.search.calibration import Calibration, calibrate, require_recall
+from plait.search.params import SCAN_TOKENS, SearchParams
 from plait.search.searcher import scan, search
 
-__all__ = ["SearchParams", "scan", "search"]
+__all__ = [
+    "SCAN_TOKENS",
+    "Calibration",
+    "SearchParams",
+    "calibrate",
+    "require_recall",
+    "scan",
+    "search",
+]

@@ -41,18 +41,19 @@ class SearchParams:
                 raise InvalidParameter(f"{name} must be a whole number of at least 1, not {value!r}")
 
     @classmethod
-    def for_k(cls, k: int, documents: int = 10_000) -> SearchParams:
-        """Values that find the best ``k`` with a search recall of .98 or more (decision 0006).
+    def for_k(cls, k: int, documents: int = 10_000, effort: float = 1.0) -> SearchParams:
+        """Values that find the best ``k`` with a search recall of .98 or more (decisions 0006 and 0012).
 
         Args:
             k: hits wanted.
             documents: in the index; for each tenfold beyond 10,000, twice as many lists and candidates
                 are looked at, and half as many documents again are rescored.
+            effort: 2 looks at twice as much.
         """
         growth = max(1.0, documents / 10_000)
-        ndocs = max(128, min(6 * k, 4 * k + 200))
+        ndocs = max(128, min(6 * k, 4 * k + 200)) * effort
         return cls(
-            nprobe=round(16 * growth**DOUBLING),
-            ncandidates=round(4 * ndocs * growth**DOUBLING),
-            ndocs=round(ndocs * growth**HALF_MORE),
+            nprobe=max(1, round(16 * growth**DOUBLING * effort)),
+            ncandidates=max(1, round(4 * ndocs * growth**DOUBLING)),
+            ndocs=max(1, round(ndocs * growth**HALF_MORE)),
         )

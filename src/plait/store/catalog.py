@@ -250,6 +250,10 @@ class Catalog:
 
     # Writing, inside a transaction -----------------------------------------------------------
 
+    def set_setting(self, key: str, value: Any) -> None:
+        """Keep a value that JSON can hold."""
+        self._connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value)))
+
     def next_pid(self) -> int:
         """The pid that the next document will get: larger than any there ever was."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()

@@ -1,0 +1,105 @@
+"""How much an index's search finds at which effort, measured on the index itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plait.errors import InvalidParameter
+from plait.search.params import SearchParams
+from plait.search.searcher import search
+from plait.store import Snapshot
+from plait.threads import map_threads
+from plait.types import FloatArray
+
+#: Multiples of the default effort that are tried.
+EFFORTS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+#: The curves are measured for these numbers of hits.
+DEPTHS = (10, 100)
+#: Up to so many tokens the truth is a full scan, beyond it is a search with ``DEEP`` times the effort.
+SCANNED_TOKENS = 16_777_216
+DEEP = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Search recall by effort.
+
+    Attributes:
+        documents: how many the index held when it was measured.
+        queries: how many were asked.
+        curves: for each number of hits, ``(effort, mean recall)``, ascending in effort.
+    """
+
+    documents: int
+    queries: int
+    curves: dict[int, list[tuple[float, float]]]
+
+    def params(self, k: int, documents: int, target: float) -> SearchParams:
+        """The least effort that reached a recall of ``target``; a scan of everything if none did."""
+        depth = min((depth for depth in self.curves if depth >= k), default=max(self.curves))
+        for effort, recall in self.curves[depth]:
+            if recall >= target:
+                return SearchParams.for_k(k, documents, effort)
+        return SearchParams(scan=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """What the catalog keeps."""
+        return {"documents": self.documents, "queries": self.queries, "curves": self.curves}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Calibration | None:
+        """None if it is not what ``as_json`` writes."""
+        try:
+            curves = {
+                int(k): [(float(effort), float(recall)) for effort, recall in curve]
+                for k, curve in value["curves"].items()
+            }
+            return cls(int(value["documents"]), int(value["queries"]), curves) if curves else None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+
+def require_recall(target: float) -> float:
+    """The target, if it is one."""
+    if not isinstance(target, int | float) or isinstance(target, bool) or not 0 < target <= 1:
+        raise InvalidParameter(f"recall_target must be above 0 and at most 1, not {target!r}")
+    return float(target)
+
+
+def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | None = None) -> Calibration:
+    """Ask every query at every effort.
+
+    Args:
+        snapshot: the index.
+        queries: f32 ``[nq, dim]`` each; at least one.
+        threads: None for all cores.
+    """
+    tokens = sum(row.ntokens for row in snapshot.segment_rows)
+    most = max(DEPTHS)
+    deep = (
+        SearchParams(scan=True)
+        if tokens <= SCANNED_TOKENS
+        else SearchParams.for_k(most, snapshot.ndocs, DEEP)
+    )
+
+    def ask(query: FloatArray) -> list[float]:
+        truth = [pid for pid, _ in search(snapshot, query, most, deep)]
+        return [
+            _overlap(truth[:k], search(snapshot, query, k, SearchParams.for_k(k, snapshot.ndocs, effort)))
+            for k in DEPTHS
+            for effort in EFFORTS
+        ]
+
+    found = map_threads(ask, queries, threads)
+    means = [sum(column) / len(found) for column in zip(*found, strict=True)]
+    curves = {
+        k: list(zip(EFFORTS, means[place * len(EFFORTS) :][: len(EFFORTS)], strict=True))
+        for place, k in enumerate(DEPTHS)
+    }
+    return Calibration(snapshot.ndocs, len(queries), curves)
+
+
+def _overlap(truth: list[int], found: list[tuple[int, float]]) -> float:
+    return len(set(truth) & {pid for pid, _ in found}) / max(1, len(truth))
