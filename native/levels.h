@@ -2,7 +2,7 @@
 // order of Layout (portable.h).
 #pragma once
 
-#include "portable.h"
+#include "level_table.h"
 
 namespace plait::PLAIT_ISA {
 namespace {
@@ -11,12 +11,12 @@ class LevelRows {
 public:
     using Dot = DotLevels;
 
-    // `levels`: of 4-bit buckets at 0, of 2-bit buckets at 16, of 1-bit buckets at 32.
-    LevelRows(const int64_t* bits, const uint8_t* levels)
+    explicit LevelRows(const int64_t* bits)
         : part4_(bits[0], 4, Dot::kPack), part2_(bits[1], 2, Dot::kPack), part1_(bits[2], 1, Dot::kPack) {
-        decoder4_.prepare(levels, part4_);
-        decoder2_.prepare(levels + 16, part2_);
-        decoder1_.prepare(levels + 32, part1_);
+        const LevelTable levels(kLevelZero);
+        decoder4_.prepare(levels.bytes, part4_);
+        decoder2_.prepare(levels.bytes + 16, part2_);
+        decoder1_.prepare(levels.bytes + 32, part1_);
     }
 
     explicit operator bool() const { return true; }
@@ -52,6 +52,45 @@ private:
     Decoder<4> decoder4_;
     Decoder<2> decoder2_;
     Decoder<1> decoder1_;
+};
+
+// The levels of packed rows in f32, in the order of the dimensions.
+class FloatLevels {
+public:
+    explicit FloatLevels(const int64_t* bits) : bytes4_(bits[0] / 2), bytes2_(bits[1] / 4), bytes1_(bits[2] / 8) {
+        fill<4>(table4_);
+        fill<2>(table2_);
+        fill<1>(table1_);
+    }
+
+    explicit operator bool() const { return true; }
+
+    // Floats to keep for a row of `width` dimensions.
+    static int64_t room(int64_t width) { return round_up(width, 16); }
+
+    PLAIT_INLINE void decode(const uint8_t* row, float* out) const {
+        row = put<4>(table4_, row, bytes4_, out);
+        row = put<2>(table2_, row, bytes2_, out);
+        put<1>(table1_, row, bytes1_, out);
+    }
+
+private:
+    template <int kBits>
+    static void fill(float (*table)[8 / kBits]) {
+        for (int byte = 0; byte < 256; ++byte)
+            for (int j = 0; j < 8 / kBits; ++j)
+                table[byte][j] = levels_of<kBits>()[reversed<kBits>(byte >> (8 - kBits * (j + 1)))];
+    }
+
+    template <int kBits>
+    static PLAIT_INLINE const uint8_t* put(const float (*table)[8 / kBits], const uint8_t* row, int64_t bytes,
+                                           float*& out) {
+        for (int64_t i = 0; i < bytes; ++i, out += 8 / kBits) __builtin_memcpy(out, table[row[i]], sizeof table[0]);
+        return row + bytes;
+    }
+
+    int64_t bytes4_, bytes2_, bytes1_;
+    float table4_[256][2], table2_[256][4], table1_[256][8];
 };
 
 }  // namespace

@@ -8,16 +8,7 @@
 namespace plait::PLAIT_ISA {
 namespace {
 
-constexpr int8_t kLevels[] = {-63, -48, -37, -29, -22, -15, -9, -3, 3, 9, 15, 22, 29, 37, 48, 63,  // 4 bits
-                              -35, -10, 10, 35,                                                   // 2 bits
-                              -18, 18};                                                           // 1 bit
-constexpr int kLevelZero = 64;
 constexpr double kLevelStep = 2.7326 / 63;
-
-template <int kBits>
-constexpr const int8_t* levels_of() {
-    return kLevels + (kBits == 4 ? 0 : kBits == 2 ? 16 : 20);
-}
 
 PLAIT_INLINE Status check_short_codes(const uint16_t* codes, Range range, int64_t ncentroids) {
     const int64_t limit = smaller_of<int64_t>(ncentroids, 65536);
@@ -28,40 +19,6 @@ PLAIT_INLINE Status check_short_codes(const uint16_t* codes, Range range, int64_
     for (int64_t i = range.begin;; ++i)
         if (codes[i] >= limit) return {Fault::code, i};
 }
-
-// The levels of packed rows in f32, in the order of the dimensions.
-class FloatLevels {
-public:
-    explicit FloatLevels(const int64_t* bits) : bytes4_(bits[0] / 2), bytes2_(bits[1] / 4), bytes1_(bits[2] / 8) {
-        fill<4>(table4_);
-        fill<2>(table2_);
-        fill<1>(table1_);
-    }
-
-    PLAIT_INLINE void decode(const uint8_t* row, float* out) const {
-        row = put<4>(table4_, row, bytes4_, out);
-        row = put<2>(table2_, row, bytes2_, out);
-        put<1>(table1_, row, bytes1_, out);
-    }
-
-private:
-    template <int kBits>
-    static void fill(float (*table)[8 / kBits]) {
-        for (int byte = 0; byte < 256; ++byte)
-            for (int j = 0; j < 8 / kBits; ++j)
-                table[byte][j] = levels_of<kBits>()[reversed<kBits>(byte >> (8 - kBits * (j + 1)))];
-    }
-
-    template <int kBits>
-    static PLAIT_INLINE const uint8_t* put(const float (*table)[8 / kBits], const uint8_t* row, int64_t bytes,
-                                           float*& out) {
-        for (int64_t i = 0; i < bytes; ++i, out += 8 / kBits) __builtin_memcpy(out, table[row[i]], sizeof table[0]);
-        return row + bytes;
-    }
-
-    int64_t bytes4_, bytes2_, bytes1_;
-    float table4_[256][2], table2_[256][4], table1_[256][8];
-};
 
 PLAIT_INLINE void centroid_of(const ScaledCodec& codec, int64_t code, float* out) {
     const uint8_t* row = codec.centroids + code * codec.width;
@@ -122,12 +79,12 @@ public:
     explicit ScaledEncoder(const ScaledCodec& codec)
         : codec_(codec), count_(codec.bits[0] + codec.bits[1] + codec.bits[2]), padded_(round_up(codec.width, 16)),
           levels_(codec.bits), share_(static_cast<float>(1.0 / static_cast<double>(count_ ? count_ : 1))),
-          v_(padded_), c_(padded_), y_(padded_), w_(padded_), inverse_(padded_), buckets_(padded_) {
+          v_(padded_), c_(padded_), y_(padded_), w_(FloatLevels::room(codec.width)), inverse_(padded_), buckets_(padded_) {
         if (!*this) return;
         for (int64_t d = 0; d < count_; ++d) inverse_[d] = codec.sigma[d] > 0 ? 1.0f / codec.sigma[d] : 0.0f;
     }
 
-    explicit operator bool() const { return v_ && c_ && y_ && w_ && inverse_ && buckets_; }
+    explicit operator bool() const { return levels_ && v_ && c_ && y_ && w_ && inverse_ && buckets_; }
 
     void encode(const float* vector, int64_t code, uint8_t* row, float* gains) {
         float *v = v_.data(), *c = c_.data(), *y = y_.data(), *w = w_.data();
@@ -180,10 +137,10 @@ public:
     static constexpr int kRows = 12;
 
     ScaledDecoder(const ScaledTokens& tokens, const ScaledCodec& codec)
-        : tokens_(tokens), codec_(codec), levels_(codec.bits), stride_(round_up(codec.width, 16)),
+        : tokens_(tokens), codec_(codec), levels_(codec.bits), stride_(FloatLevels::room(codec.width)),
           level_(kRows * stride_) {}
 
-    explicit operator bool() const { return static_cast<bool>(level_); }
+    explicit operator bool() const { return levels_ && level_; }
 
     PLAIT_INLINE void decode(int64_t first, int count, float* out, int64_t stride) const {
         for (int i = 0; i < count; ++i)
@@ -247,7 +204,7 @@ public:
         if (j + 4 < docs.count && docs.docs[j + 4] < docs.ndocs) prefetch(docs.offsets + docs.docs[j + 4]);
     }
 
-    PLAIT_INLINE void fetch(int64_t count) {
+    [[gnu::noinline]] void fetch(int64_t count) {
         const ScaledTokens& tokens = args_.tokens;
         const int64_t nears = smaller_of(nears_ + count, next_.size());
         for (; nears_ < nears; ++nears_) {
@@ -334,9 +291,9 @@ private:
 // The distinct codes of the documents to score, numbered in ascending order.
 class CodeSet {
 public:
-    CodeSet() : words_(65536 / 64) {}
+    CodeSet() : bits_(kCodes / 64), numbers_(kCodes, false) {}
 
-    explicit operator bool() const { return static_cast<bool>(words_); }
+    explicit operator bool() const { return bits_ && numbers_; }
 
     Status mark(const Docs& docs, const uint16_t* codes, int64_t ncentroids) {
         for (int64_t j = 0; j < docs.count; ++j) {
@@ -345,36 +302,26 @@ public:
             fetch(docs, codes, j);
             if (const Status status = check_short_codes(codes, range, ncentroids); status.fault != Fault::none)
                 return status;
-            for (int64_t i = range.begin; i < range.end; ++i) words_[codes[i] / 64].bits |= bit_of(codes[i]);
+            for (int64_t i = range.begin; i < range.end; ++i) bits_[codes[i] / 64] |= uint64_t{1} << (codes[i] % 64);
         }
-        for (int64_t word = 0; word < 65536 / 64; ++word) {
-            words_[word].before = count_;
-            count_ += __builtin_popcountll(words_[word].bits);
-        }
+        for (int64_t word = 0; word < kCodes / 64; ++word)
+            for (uint64_t bits = bits_[word]; bits; bits &= bits - 1)
+                numbers_[word * 64 + __builtin_ctzll(bits)] = static_cast<uint16_t>(count_++);
         return kDone;
     }
 
     int64_t count() const { return count_; }
-
-    PLAIT_INLINE int64_t number(int64_t code) const {
-        const Word& word = words_[code / 64];
-        return word.before + __builtin_popcountll(word.bits & (bit_of(code) - 1));
-    }
+    const uint16_t* numbers() const { return numbers_.data(); }  // of each code; anything if it is not in the set
 
     // `codes` has room for count().
     void list(uint16_t* codes) const {
-        for (int64_t word = 0; word < 65536 / 64; ++word)
-            for (uint64_t bits = words_[word].bits; bits; bits &= bits - 1)
+        for (int64_t word = 0; word < kCodes / 64; ++word)
+            for (uint64_t bits = bits_[word]; bits; bits &= bits - 1)
                 *codes++ = static_cast<uint16_t>(word * 64 + __builtin_ctzll(bits));
     }
 
 private:
-    struct Word {
-        uint64_t bits;
-        int64_t before;
-    };
-
-    static PLAIT_INLINE uint64_t bit_of(int64_t code) { return uint64_t{1} << (code % 64); }
+    static constexpr int64_t kCodes = 65536;
 
     static PLAIT_INLINE void fetch(const Docs& docs, const uint16_t* codes, int64_t j) {
         Range later;
@@ -383,7 +330,8 @@ private:
         if (j + 12 < docs.count && docs.docs[j + 12] < docs.ndocs) prefetch(docs.offsets + docs.docs[j + 12]);
     }
 
-    Scratch<Word> words_;
+    Scratch<uint64_t> bits_;
+    Scratch<uint16_t> numbers_;
     int64_t count_ = 0;
 };
 
@@ -426,7 +374,7 @@ Status fill_near_table(const ScaledCodec& codec, const ScaledQuery& query, const
     if (!rows) return {Fault::memory, 0};
     NearJob job{query.near.bias.data(), query.ratio.data(), codec.centroid_scales, nullptr, nullptr, query.lanes};
     for_tiles<kTile>(count, [&](auto tile, int64_t first) {
-        for (int64_t i = first + kTile; i < smaller_of(count, first + 3 * kTile); ++i)
+        for (int64_t i = first + 2 * kTile; i < smaller_of(count, first + 3 * kTile); ++i)
             prefetch_range(codec.centroids + codes[i] * codec.width, codec.width);
         for (int i = 0; i < tile.value; ++i)
             copy_centroid(codec.centroids + codes[first + i] * codec.width, codec.width, rows.data() + i * stride);
@@ -437,28 +385,37 @@ Status fill_near_table(const ScaledCodec& codec, const ScaledQuery& query, const
     return kDone;
 }
 
+struct Gain {
+    float a, b;
+};
+
 struct ScaledJob {
-    static constexpr int kTile = LevelRows::Dot::kTile;
+    static constexpr int kRows = LevelRows::Dot::kTile > 8 ? LevelRows::Dot::kTile : 8;
     const int32_t* bias;
     float* best;
+    const float* table;
+    const uint16_t* numbers;
+    int64_t lanes;
     // Of the tile's rows.
-    const float* near[kTile > 8 ? kTile : 8];
-    float a[kTile > 8 ? kTile : 8], b[kTile > 8 ? kTile : 8];
+    const float* near[kRows];
+    Gain gains[kRows];
+
+    // Not inline: where the number of rows is known gcc packs their addresses into vectors, at twice the time.
+    [[gnu::noinline]] void move_to(const MaxsimScaledArgs& args, int64_t at, int count) {
+        for (int row = 0; row < count; ++row) {
+            near[row] = table + numbers[args.tokens.codes[at + row]] * lanes;
+            gains[row] = unaligned<Gain>(args.codec.gain_values + 2 * args.tokens.gains[at + row]);
+        }
+    }
 
     PLAIT_INLINE I32 start(int, int64_t lane) const { return PLAIT_ISA::load(bias + lane); }
     PLAIT_INLINE F32 load(int64_t lane) const { return PLAIT_ISA::load(best + lane); }
     PLAIT_INLINE void save(int64_t lane, F32 value) const { store(best + lane, value); }
     PLAIT_INLINE void finish(int row, int64_t lane, I32 dot, F32& value) const {
-        const F32 far = multiply(splat(a[row]), PLAIT_ISA::load(near[row] + lane));
-        value = larger(far + multiply(splat(b[row]), to_float(dot)), value);
+        const F32 centre = multiply(splat(gains[row].a), PLAIT_ISA::load(near[row] + lane));
+        value = larger(centre + multiply(splat(gains[row].b), to_float(dot)), value);
     }
 };
-
-void set_levels(uint8_t* levels) {
-    for (int i = 0; i < 16; ++i) levels[i] = static_cast<uint8_t>(levels_of<4>()[i] + kLevelZero);
-    for (int i = 0; i < 4; ++i) levels[16 + i] = static_cast<uint8_t>(levels_of<2>()[i] + kLevelZero);
-    for (int i = 0; i < 2; ++i) levels[32 + i] = static_cast<uint8_t>(levels_of<1>()[i] + kLevelZero);
-}
 
 Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, const ScaledQuery& query,
                     const CodeSet& set, const float* table) {
@@ -471,9 +428,9 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
     Scratch<float> best(lanes);
     if (!rows || !best) return {Fault::memory, 0};
     const uint8_t* const end = tokens.rows + tokens.count * row_bytes;
-    const auto near = [&](int64_t code) { return table + set.number(code) * lanes; };
+    const auto near = [&](int64_t code) { return table + set.numbers()[code] * lanes; };
     ScaledAhead ahead(args, near, lanes * 4);
-    ScaledJob job{query.bias.data(), best.data(), {}, {}, {}};
+    ScaledJob job{query.bias.data(), best.data(), table, set.numbers(), lanes, {}, {}};
     for (int64_t j = 0; j < args.docs.count; ++j) {
         Range range;
         if (const Status status = find_range(args.docs, j, range); status.fault != Fault::none) return status;
@@ -486,11 +443,7 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
         for_tiles<Dot::kTile>(range.size(), [&](auto tile, int64_t first) {
             const int64_t at = range.begin + first;
             level_rows.decode(tokens.rows + at * row_bytes, row_bytes, tile.value, end, rows.data(), stride);
-            for (int i = 0; i < tile.value; ++i) {
-                const float* gain = args.codec.gain_values + 2 * tokens.gains[at + i];
-                job.a[i] = gain[0], job.b[i] = gain[1];
-                job.near[i] = near(tokens.codes[at + i]);
-            }
+            job.move_to(args, at, tile.value);
             ahead.fetch(tile.value);
             multiply_tile<Dot, tile.value>(job, rows.data(), stride, query.fine);
         });
@@ -502,9 +455,7 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
 }
 
 Status maxsim_scaled(const MaxsimScaledArgs& args) {
-    uint8_t levels[64] = {};
-    set_levels(levels);
-    const LevelRows level_rows(args.codec.bits, levels);
+    const LevelRows level_rows(args.codec.bits);
     CodeSet set;
     if (!level_rows || !set) return {Fault::memory, 0};
     if (const Status status = set.mark(args.docs, args.tokens.codes, args.codec.ncentroids);
