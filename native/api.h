@@ -179,6 +179,49 @@ struct TopKArgs {
     int64_t* positions;
 };
 
+// The scaled codec: src/plait/kernels/reference_scaled.py.
+struct ScaledCodec {
+    const uint8_t* centroids;
+    const float* centroid_scales;
+    int64_t ncentroids;
+    const float* sigma;
+    int64_t width;
+    int64_t bits[3];  // dimensions of 4, 2 and 1 bits
+    int64_t row_bytes;
+    const float* gain_values;  // [256, 2]; null for encode_scaled
+};
+
+struct ScaledTokens {
+    const uint16_t* codes;
+    const uint8_t* rows;
+    const uint8_t* gains;
+    int64_t count;
+};
+
+struct EncodeScaledArgs {
+    const float* vectors;
+    const uint16_t* codes;
+    int64_t count;
+    ScaledCodec codec;
+    uint8_t* rows;
+    float* gains;  // [count, 2]
+};
+
+struct DecodeScaledArgs {
+    ScaledTokens tokens;
+    ScaledCodec codec;
+    float* vectors;
+};
+
+struct MaxsimScaledArgs {
+    const float* query;
+    int64_t nq;
+    ScaledTokens tokens;
+    ScaledCodec codec;
+    Docs docs;
+    float* scores;
+};
+
 struct Kernels {
     const char* name;
     Status (*maxsim)(const MaxsimArgs&);
@@ -193,6 +236,10 @@ struct Kernels {
     Status (*gather)(GatherArgs&);
     Status (*top_k)(const TopKArgs&);
     Status (*assign_grouped)(const AssignGroupedArgs&);
+    Status (*encode_scaled)(const EncodeScaledArgs&);
+    Status (*decode_scaled)(const DecodeScaledArgs&);
+    Status (*maxsim_scaled)(const MaxsimScaledArgs&);
+    Status (*maxsim_decoded)(const MaxsimScaledArgs&);
 };
 
 // The kernels compiled for each instruction set that this machine has, slowest first.

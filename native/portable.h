@@ -67,14 +67,15 @@ PLAIT_INLINE uint16_t float_to_half(float value) {
     return static_cast<uint16_t>(sign | (magnitude - 0x38000000 + 0xfff + odd) >> 13);
 }
 
-// Zeroed scratch memory, aligned to a cache line and padded so that a vector may be stored at its end.
+// Scratch memory, aligned to a cache line and padded so that a vector may be stored at its end.
 template <class T>
 class Scratch {
 public:
-    explicit Scratch(int64_t count) {
+    // Zeros cost time where the memory is large and is all written anyway.
+    explicit Scratch(int64_t count, bool zeros = true) {
         const size_t bytes = (static_cast<size_t>(count) * sizeof(T) + 64 + 63) / 64 * 64;
         data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
-        if (data_) __builtin_memset(static_cast<void*>(data_), 0, bytes);
+        if (data_ && zeros) __builtin_memset(static_cast<void*>(data_), 0, bytes);
     }
     ~Scratch() { std::free(data_); }
     Scratch(const Scratch&) = delete;

@@ -5,6 +5,7 @@
 #include "ivf.h"
 #include "maxsim.h"
 #include "residual.h"
+#include "scaled.h"
 #include "tree.h"
 
 #define PLAIT_NAME_(x) #x
@@ -15,6 +16,7 @@ namespace plait::PLAIT_ISA {
 extern const Kernels kernels = {
     PLAIT_NAME(PLAIT_ISA), maxsim, maxsim_codes, approximate, centroid_scores, assign, sum_by_centroid,
     compress, decompress, top_centroids, gather, top_k, assign_grouped,
+    encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded,
 };
 
 }  // namespace plait::PLAIT_ISA

@@ -1,4 +1,5 @@
 #define PLAIT_ISA avxvnni
 #define PLAIT_VNNI 1
 #include "../simd_avx2.h"
+#include "../levels.h"
 #include "../table.h"

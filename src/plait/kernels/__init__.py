@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from plait.kernels import _native, reference
+from plait.kernels import _native, reference, reference_scaled
 from plait.kernels.reference import (
     CENTROID_ZERO,
     LEVEL_ZERO,
@@ -31,13 +31,17 @@ __all__ = [
     "available_isas",
     "centroid_scores",
     "compress",
+    "decode_scaled",
     "decompress",
+    "encode_scaled",
     "gather",
     "inverse_norms",
     "isa",
     "lanes_of",
     "maxsim",
     "maxsim_codes",
+    "maxsim_decoded",
+    "maxsim_scaled",
     "pack",
     "quantise_rows",
     "sum_by_centroid",
@@ -84,6 +88,9 @@ inverse_norms = reference.inverse_norms if _chosen is None else _chosen.inverse_
 top_centroids = reference.top_centroids if _chosen is None else _chosen.top_centroids
 gather = reference.gather if _chosen is None else _chosen.gather
 top_k = reference.top_k if _chosen is None else _chosen.top_k
+encode_scaled = reference_scaled.encode_scaled if _chosen is None else _chosen.encode_scaled
+decode_scaled = reference_scaled.decode_scaled if _chosen is None else _chosen.decode_scaled
+maxsim_scaled = reference_scaled.maxsim_scaled if _chosen is None else _chosen.maxsim_scaled
+maxsim_decoded = reference_scaled.maxsim_decoded if _chosen is None else _chosen.maxsim_decoded
 
-from plait.kernels.reference_scaled import *  # TEMP
-from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, row_bytes  # TEMP
+from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, gather_top, invert, merge_tokens, row_bytes, top_rows  # TEMP

@@ -53,6 +53,54 @@ class Kernels:
         ndocs: int,
     ) -> tuple[Array, F32]: ...
     def top_k(self, scores: F32, k: int) -> Array: ...
+    def encode_scaled(
+        self,
+        vectors: F32,
+        codes: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+    ) -> tuple[Array, F32]: ...
+    def decode_scaled(
+        self,
+        codes: Array,
+        rows: Array,
+        gains: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+        gain_values: F32,
+    ) -> F32: ...
+    def maxsim_scaled(
+        self,
+        query: F32,
+        codes: Array,
+        rows: Array,
+        gains: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+        gain_values: F32,
+        offsets: Array,
+        docs: Array,
+    ) -> F32: ...
+    def maxsim_decoded(
+        self,
+        query: F32,
+        codes: Array,
+        rows: Array,
+        gains: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+        gain_values: F32,
+        offsets: Array,
+        docs: Array,
+    ) -> F32: ...
 
 def available_isas() -> list[str]: ...
 def kernels(isa: str) -> Kernels: ...

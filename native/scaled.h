@@ -1,0 +1,515 @@
+// The scaled codec: vectors to codes and back, and MaxSim from codes
+// (src/plait/kernels/reference_scaled.py).
+#pragma once
+
+#include "centroids.h"
+#include "maxsim.h"
+
+namespace plait::PLAIT_ISA {
+namespace {
+
+constexpr double kLevelStep = 2.7326 / 63;
+
+PLAIT_INLINE Status check_short_codes(const uint16_t* codes, Range range, int64_t ncentroids) {
+    const int64_t limit = smaller_of<int64_t>(ncentroids, 65536);
+    const uint16_t last = static_cast<uint16_t>(limit - 1);
+    uint16_t wrong = limit == 0 && range.size();  // without a branch, so that the compiler makes vectors of it
+    for (int64_t i = range.begin; i < range.end; ++i) wrong |= codes[i] > last;
+    if (!wrong) return kDone;
+    for (int64_t i = range.begin;; ++i)
+        if (codes[i] >= limit) return {Fault::code, i};
+}
+
+PLAIT_INLINE void centroid_of(const ScaledCodec& codec, int64_t code, float* out) {
+    const uint8_t* row = codec.centroids + code * codec.width;
+    const float scale = codec.centroid_scales[code];
+    for (int64_t d = 0; d < codec.width; ++d) out[d] = static_cast<float>(row[d] - kCentroidZero) * scale;
+}
+
+// `dots` of two rows that are padded with zeros to whole blocks of 16.
+PLAIT_INLINE float dot_of(const float* a, const float* b, int64_t padded) {
+    constexpr int kVectors = 16 / kWidth;
+    F32 partial[kVectors];
+    for (int i = 0; i < kVectors; ++i) partial[i] = multiply(load(a + i * kWidth), load(b + i * kWidth));
+    for (int64_t d = 16; d < padded; d += 16)
+        for (int i = 0; i < kVectors; ++i)
+            partial[i] = partial[i] + multiply(load(a + d + i * kWidth), load(b + d + i * kWidth));
+    float sums[16];
+    for (int i = 0; i < kVectors; ++i) store(sums + i * kWidth, partial[i]);
+    return halve(sums);
+}
+
+// Finds the nearest levels and packs their numbers. `count` dimensions fill whole bytes.
+template <int kBits>
+PLAIT_INLINE uint8_t* pack_levels(const float* values, int64_t count, int32_t* buckets, uint8_t* out) {
+    constexpr int kStripes = 8 / kBits, kBorders = (1 << kBits) - 1;
+    float borders[kBorders];
+    for (int i = 0; i < kBorders; ++i)
+        borders[i] = static_cast<float>(levels_of<kBits>()[i] + levels_of<kBits>()[i + 1]) / 2.0f;
+    for (int64_t d = 0; d < count; ++d) {
+        int32_t bucket = 0;
+        for (int i = 0; i < kBorders; ++i) bucket += !(values[d] <= borders[i]);  // NaN: the last level
+        buckets[d] = bucket;
+    }
+    for (int64_t byte = 0; byte < count / kStripes; ++byte, buckets += kStripes) {
+        int packed = 0;
+        for (int j = 0; j < kStripes; ++j)
+            for (int bit = 0; bit < kBits; ++bit)
+                packed |= (buckets[j] >> bit & 1) << (7 - j * kBits - bit);
+        *out++ = static_cast<uint8_t>(packed);
+    }
+    return out;
+}
+
+// The gains of the sum a * c + b * w that is nearest to v, from the dot products of the three.
+PLAIT_INLINE void solve_gains(double cc, double ww, double cw, double vc, double vw, float* gains) {
+    const double determinant = cc * ww - cw * cw;
+    const bool solvable = determinant > 1e-12 * cc * ww;
+    const double a = solvable ? (vc * ww - vw * cw) / determinant : 1.0;
+    const double b = solvable ? (vw * cc - vc * cw) / determinant : 0.0;
+    const double square = (a * a) * cc + (2.0 * (a * b)) * cw + (b * b) * ww;
+    const double length = square > 0 ? __builtin_sqrt(square) : 0.0;
+    const double inverse = length > 0 ? 1.0 / length : 0.0;
+    gains[0] = static_cast<float>(a * inverse);
+    gains[1] = static_cast<float>(b * inverse);
+}
+
+class ScaledEncoder {
+public:
+    explicit ScaledEncoder(const ScaledCodec& codec)
+        : codec_(codec), count_(codec.bits[0] + codec.bits[1] + codec.bits[2]), padded_(round_up(codec.width, 16)),
+          levels_(codec.bits), share_(static_cast<float>(1.0 / static_cast<double>(count_ ? count_ : 1))),
+          v_(padded_), c_(padded_), y_(padded_), w_(FloatLevels::room(codec.width)), inverse_(padded_), buckets_(padded_) {
+        if (!*this) return;
+        for (int64_t d = 0; d < count_; ++d) inverse_[d] = codec.sigma[d] > 0 ? 1.0f / codec.sigma[d] : 0.0f;
+    }
+
+    explicit operator bool() const { return levels_ && v_ && c_ && y_ && w_ && inverse_ && buckets_; }
+
+    void encode(const float* vector, int64_t code, uint8_t* row, float* gains) {
+        float *v = v_.data(), *c = c_.data(), *y = y_.data(), *w = w_.data();
+        const int64_t width = codec_.width;
+        __builtin_memcpy(v, vector, static_cast<size_t>(width) * sizeof(float));
+        centroid_of(codec_, code, c);
+        const float along = dot_of(v, c, padded_);
+        for (int64_t d = 0; d < count_; ++d) y[d] = (v[d] - along * c[d]) * inverse_[d];
+        const float size = __builtin_sqrtf(dot_of(y, y, padded_) * share_);
+        const float up = size > 0 ? static_cast<float>(1.0 / kLevelStep) / size : 0.0f;
+        for (int64_t d = 0; d < count_; ++d) w[d] = y[d] * up;
+        const int64_t* bits = codec_.bits;
+        uint8_t* out = pack_levels<4>(w, bits[0], buckets_.data(), row);
+        out = pack_levels<2>(w + bits[0], bits[1], buckets_.data(), out);
+        pack_levels<1>(w + bits[0] + bits[1], bits[2], buckets_.data(), out);
+        levels_.decode(row, w);
+        for (int64_t d = 0; d < count_; ++d) w[d] *= codec_.sigma[d];
+        solve_gains(dot_of(c, c, padded_), dot_of(w, w, padded_), dot_of(c, w, padded_), along,
+                    dot_of(v, w, padded_), gains);
+    }
+
+private:
+    const ScaledCodec& codec_;
+    int64_t count_, padded_;
+    FloatLevels levels_;
+    float share_;
+    Scratch<float> v_, c_, y_, w_, inverse_;  // what lies beyond the width, or has no bits, stays zero
+    Scratch<int32_t> buckets_;
+};
+
+Status encode_scaled(const EncodeScaledArgs& args) {
+    const ScaledCodec& codec = args.codec;
+    const Range all{0, args.count};
+    if (const Status status = check_short_codes(args.codes, all, codec.ncentroids); status.fault != Fault::none)
+        return status;
+    ScaledEncoder encoder(codec);
+    if (!encoder) return {Fault::memory, 0};
+    for (int64_t t = 0; t < args.count; ++t) {
+        if (t + 4 < args.count) prefetch_range(codec.centroids + args.codes[t + 4] * codec.width, codec.width);
+        encoder.encode(args.vectors + t * codec.width, args.codes[t], args.rows + t * codec.row_bytes,
+                       args.gains + 2 * t);
+    }
+    return kDone;
+}
+
+// Reconstructs a few tokens at a time: first the levels of all, because vectors that are read
+// right after they were written in small pieces are waited for.
+class ScaledDecoder {
+public:
+    static constexpr int kRows = 12;
+
+    ScaledDecoder(const ScaledTokens& tokens, const ScaledCodec& codec)
+        : tokens_(tokens), codec_(codec), levels_(codec.bits), stride_(FloatLevels::room(codec.width)),
+          level_(kRows * stride_) {}
+
+    explicit operator bool() const { return levels_ && level_; }
+
+    PLAIT_INLINE void decode(int64_t first, int count, float* out, int64_t stride) const {
+        for (int i = 0; i < count; ++i)
+            levels_.decode(tokens_.rows + (first + i) * codec_.row_bytes, level_.data() + i * stride_);
+        for (int i = 0; i < count; ++i) combine(first + i, level_.data() + i * stride_, out + i * stride);
+    }
+
+private:
+    PLAIT_INLINE void combine(int64_t token, const float* __restrict level, float* __restrict out) const {
+        const int64_t code = tokens_.codes[token];
+        const uint8_t* __restrict centroid = codec_.centroids + code * codec_.width;
+        const float* __restrict sigma = codec_.sigma;
+        const float scale = codec_.centroid_scales[code];
+        const float* gain = codec_.gain_values + 2 * tokens_.gains[token];
+        const float a = gain[0], b = gain[1];
+        for (int64_t d = 0; d < codec_.width; ++d)
+            out[d] = a * (static_cast<float>(centroid[d] - kCentroidZero) * scale) + b * (level[d] * sigma[d]);
+    }
+
+    const ScaledTokens& tokens_;
+    const ScaledCodec& codec_;
+    FloatLevels levels_;
+    int64_t stride_;
+    Scratch<float> level_;  // zero where there are no bits
+};
+
+Status decode_scaled(const DecodeScaledArgs& args) {
+    const ScaledTokens& tokens = args.tokens;
+    const ScaledCodec& codec = args.codec;
+    const Range all{0, tokens.count};
+    if (const Status status = check_short_codes(tokens.codes, all, codec.ncentroids); status.fault != Fault::none)
+        return status;
+    const ScaledDecoder decoder(tokens, codec);
+    if (!decoder) return {Fault::memory, 0};
+    constexpr int64_t kRows = ScaledDecoder::kRows;
+    for (int64_t t = 0; t < tokens.count; t += kRows) {
+        for (int64_t i = t + kRows; i < smaller_of(tokens.count, t + 2 * kRows); ++i)
+            prefetch_range(codec.centroids + tokens.codes[i] * codec.width, codec.width);
+        decoder.decode(t, static_cast<int>(smaller_of(kRows, tokens.count - t)), args.vectors + t * codec.width,
+                       codec.width);
+    }
+    return kDone;
+}
+
+// Documents are scored in any order, so nearly every one is a cache miss. While one is scored, what the
+// codes of the next point to is fetched, and codes, rows and gains of the one after it.
+template <class Near>
+class ScaledAhead {
+public:
+    // `near(code)` is the address of `near_bytes` that are read for each token.
+    ScaledAhead(const MaxsimScaledArgs& args, const Near& near, int64_t near_bytes)
+        : args_(args), near_(near), near_bytes_(near_bytes) {}
+
+    // `j` is about to be scored.
+    PLAIT_INLINE void move_to(int64_t j) {
+        next_ = after_;
+        after_ = {0, 0};
+        nears_ = rows_ = 0;
+        const Docs& docs = args_.docs;
+        if (j + 2 < docs.count && find_range(docs, j + 2, after_).fault != Fault::none) after_ = {0, 0};
+        if (j + 4 < docs.count && docs.docs[j + 4] < docs.ndocs) prefetch(docs.offsets + docs.docs[j + 4]);
+    }
+
+    [[gnu::noinline]] void fetch(int64_t count) {
+        const ScaledTokens& tokens = args_.tokens;
+        const int64_t nears = smaller_of(nears_ + count, next_.size());
+        for (; nears_ < nears; ++nears_) {
+            const int64_t code = tokens.codes[next_.begin + nears_];
+            if (code < args_.codec.ncentroids) prefetch_range(near_(code), near_bytes_);
+        }
+        const int64_t rows = smaller_of(rows_ + count, after_.size());
+        if (rows_ < rows) {
+            const int64_t at = after_.begin + rows_, fresh = rows - rows_, row_bytes = args_.codec.row_bytes;
+            prefetch_range(tokens.rows + at * row_bytes, fresh * row_bytes);
+            prefetch_range(tokens.codes + at, fresh * 2);
+            prefetch_range(tokens.gains + at, fresh);
+            rows_ = rows;
+        }
+    }
+
+private:
+    const MaxsimScaledArgs& args_;
+    const Near& near_;
+    const int64_t near_bytes_;
+    Range next_{0, 0}, after_{0, 0};
+    int64_t nears_ = 0, rows_ = 0;
+};
+
+// A query in int8, twice: for the centroids, and times sigma for the levels; and what the two differ by.
+class ScaledQuery {
+public:
+    ScaledQuery(const MaxsimScaledArgs& args, const LevelRows& rows)
+        : lanes(round_up(args.nq > 0 ? args.nq : 1, 16)), near(lanes, args.codec.width),
+          fine(lanes, rows.positions() / LevelRows::Dot::kPack), bias(lanes), ratio(lanes), unit(lanes),
+          scaled_(args.codec.width), bytes_(args.codec.width), column_(rows.positions()),
+          dimension_(rows.positions()) {
+        if (!*this) return;
+        rows.map(dimension_.data());
+        for (int64_t q = 0; q < args.nq; ++q) put(args, rows.positions(), q);
+    }
+
+    explicit operator bool() const {
+        return near && fine.data && bias && ratio && unit && scaled_ && bytes_ && column_ && dimension_;
+    }
+
+    const int64_t lanes;
+    ByteQuery near;
+    PackedQuery<LevelRows::Dot> fine;
+    Scratch<int32_t> bias;
+    Scratch<float> ratio, unit;
+
+private:
+    static float scale_of(const float* vector, int64_t width) {
+        float largest = 0.0f;
+        for (int64_t d = 0; d < width; ++d) {
+            const float magnitude = __builtin_fabsf(vector[d]);
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        return largest / 127.0f;
+    }
+
+    void put(const MaxsimScaledArgs& args, int64_t positions, int64_t q) {
+        const int64_t width = args.codec.width;
+        const float* vector = args.query + q * width;
+        const float near_scale = scale_of(vector, width);
+        quantise(vector, width, near.column.data());
+        near.put(q, width);
+        for (int64_t d = 0; d < width; ++d) scaled_[d] = vector[d] * args.codec.sigma[d];
+        const float fine_scale = scale_of(scaled_.data(), width);
+        quantise(scaled_.data(), width, bytes_.data());
+        int32_t sum = 0;
+        for (int64_t p = 0; p < positions; ++p) {
+            column_[p] = static_cast<LevelRows::Dot::Query>(bytes_[dimension_[p]]);
+            sum += column_[p];
+        }
+        fine.put(q, column_.data());
+        bias[q] = LevelRows::Dot::kCentred ? 0 : -kLevelZero * sum;
+        unit[q] = fine_scale == 0 && near_scale > 0 ? 1.0f : fine_scale;
+        ratio[q] = unit[q] > 0 ? near_scale / unit[q] : 0.0f;
+    }
+
+    Scratch<float> scaled_;
+    Scratch<DotBytes::Query> bytes_;
+    Scratch<LevelRows::Dot::Query> column_;
+    Scratch<int64_t> dimension_;
+};
+
+// The distinct codes of the documents to score, numbered in ascending order.
+class CodeSet {
+public:
+    CodeSet() : bits_(kCodes / 64), numbers_(kCodes, false) {}
+
+    explicit operator bool() const { return bits_ && numbers_; }
+
+    Status mark(const Docs& docs, const uint16_t* codes, int64_t ncentroids) {
+        for (int64_t j = 0; j < docs.count; ++j) {
+            Range range;
+            if (const Status status = find_range(docs, j, range); status.fault != Fault::none) return status;
+            fetch(docs, codes, j);
+            if (const Status status = check_short_codes(codes, range, ncentroids); status.fault != Fault::none)
+                return status;
+            for (int64_t i = range.begin; i < range.end; ++i) bits_[codes[i] / 64] |= uint64_t{1} << (codes[i] % 64);
+        }
+        for (int64_t word = 0; word < kCodes / 64; ++word)
+            for (uint64_t bits = bits_[word]; bits; bits &= bits - 1)
+                numbers_[word * 64 + __builtin_ctzll(bits)] = static_cast<uint16_t>(count_++);
+        return kDone;
+    }
+
+    int64_t count() const { return count_; }
+    const uint16_t* numbers() const { return numbers_.data(); }  // of each code; anything if it is not in the set
+
+    // `codes` has room for count().
+    void list(uint16_t* codes) const {
+        for (int64_t word = 0; word < kCodes / 64; ++word)
+            for (uint64_t bits = bits_[word]; bits; bits &= bits - 1)
+                *codes++ = static_cast<uint16_t>(word * 64 + __builtin_ctzll(bits));
+    }
+
+private:
+    static constexpr int64_t kCodes = 65536;
+
+    static PLAIT_INLINE void fetch(const Docs& docs, const uint16_t* codes, int64_t j) {
+        Range later;
+        if (j + 4 < docs.count && find_range(docs, j + 4, later).fault == Fault::none)
+            prefetch_range(codes + later.begin, later.size() * 2);
+        if (j + 12 < docs.count && docs.docs[j + 12] < docs.ndocs) prefetch(docs.offsets + docs.docs[j + 12]);
+    }
+
+    Scratch<uint64_t> bits_;
+    Scratch<uint16_t> numbers_;
+    int64_t count_ = 0;
+};
+
+struct NearJob {
+    const int32_t* bias;
+    const float* ratio;
+    const float* scales;
+    const uint16_t* codes;  // of the tile's first row
+    float* table;           // likewise
+    int64_t lanes;
+
+    PLAIT_INLINE I32 start(int, int64_t lane) const { return PLAIT_ISA::load(bias + lane); }
+    PLAIT_INLINE Nothing load(int64_t) const { return {}; }
+    PLAIT_INLINE void save(int64_t, Nothing) const {}
+    PLAIT_INLINE void finish(int row, int64_t lane, I32 dot, Nothing&) const {
+        const F32 value = multiply(to_float(dot), splat(scales[codes[row]]));
+        store(table + row * lanes + lane, multiply(value, PLAIT_ISA::load(ratio + lane)));
+    }
+};
+
+// One row of u8 centroids as the dot product wants it.
+PLAIT_INLINE void copy_centroid(const uint8_t* from, int64_t width, DotBytes::Row* to) {
+    if constexpr (sizeof(DotBytes::Row) == 1) {
+        int64_t d = 0;
+        for (; d + 4 * kWidth <= width; d += 4 * kWidth)
+            store(reinterpret_cast<int32_t*>(to + d), load(reinterpret_cast<const int32_t*>(from + d)));
+        for (; d < width; d += 8) __builtin_memcpy(to + d, from + d, 8);
+    } else {
+        const int zero = DotBytes::kCentred ? kCentroidZero : 0;
+        for (int64_t d = 0; d < width; ++d) to[d] = static_cast<DotBytes::Row>(from[d] - zero);
+    }
+}
+
+// The query's scores of the centroids that are needed, f32 [count][lanes].
+Status fill_near_table(const ScaledCodec& codec, const ScaledQuery& query, const uint16_t* codes, int64_t count,
+                       float* table) {
+    constexpr int kTile = DotBytes::kTile;
+    const int64_t stride = round_up(codec.width, 64) + 64;
+    Scratch<DotBytes::Row> rows(kTile * stride);
+    if (!rows) return {Fault::memory, 0};
+    NearJob job{query.near.bias.data(), query.ratio.data(), codec.centroid_scales, nullptr, nullptr, query.lanes};
+    for_tiles<kTile>(count, [&](auto tile, int64_t first) {
+        for (int64_t i = first + 2 * kTile; i < smaller_of(count, first + 3 * kTile); ++i)
+            prefetch_range(codec.centroids + codes[i] * codec.width, codec.width);
+        for (int i = 0; i < tile.value; ++i)
+            copy_centroid(codec.centroids + codes[first + i] * codec.width, codec.width, rows.data() + i * stride);
+        job.codes = codes + first;
+        job.table = table + first * query.lanes;
+        multiply_tile<DotBytes, tile.value>(job, rows.data(), stride, query.near.packed);
+    });
+    return kDone;
+}
+
+struct Gain {
+    float a, b;
+};
+
+struct ScaledJob {
+    static constexpr int kRows = LevelRows::Dot::kTile > 8 ? LevelRows::Dot::kTile : 8;
+    const int32_t* bias;
+    float* best;
+    const float* table;
+    const uint16_t* numbers;
+    int64_t lanes;
+    // Of the tile's rows.
+    const float* near[kRows];
+    Gain gains[kRows];
+
+    // Not inline: where the number of rows is known gcc packs their addresses into vectors, at twice the time.
+    [[gnu::noinline]] void move_to(const MaxsimScaledArgs& args, int64_t at, int count) {
+        for (int row = 0; row < count; ++row) {
+            near[row] = table + numbers[args.tokens.codes[at + row]] * lanes;
+            gains[row] = unaligned<Gain>(args.codec.gain_values + 2 * args.tokens.gains[at + row]);
+        }
+    }
+
+    PLAIT_INLINE I32 start(int, int64_t lane) const { return PLAIT_ISA::load(bias + lane); }
+    PLAIT_INLINE F32 load(int64_t lane) const { return PLAIT_ISA::load(best + lane); }
+    PLAIT_INLINE void save(int64_t lane, F32 value) const { store(best + lane, value); }
+    PLAIT_INLINE void finish(int row, int64_t lane, I32 dot, F32& value) const {
+        const F32 centre = multiply(splat(gains[row].a), PLAIT_ISA::load(near[row] + lane));
+        value = larger(centre + multiply(splat(gains[row].b), to_float(dot)), value);
+    }
+};
+
+Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, const ScaledQuery& query,
+                    const CodeSet& set, const float* table) {
+    using Dot = LevelRows::Dot;
+    const ScaledTokens& tokens = args.tokens;
+    const int64_t row_bytes = args.codec.row_bytes, lanes = query.lanes;
+    // Rows that lie a power of two apart would compete for the same cache sets.
+    const int64_t stride = round_up(level_rows.positions(), 64) + 64;
+    Scratch<Dot::Row> rows(Dot::kTile * stride + 64);
+    Scratch<float> best(lanes);
+    if (!rows || !best) return {Fault::memory, 0};
+    const uint8_t* const end = tokens.rows + tokens.count * row_bytes;
+    const auto near = [&](int64_t code) { return table + set.numbers()[code] * lanes; };
+    ScaledAhead ahead(args, near, lanes * 4);
+    ScaledJob job{query.bias.data(), best.data(), table, set.numbers(), lanes, {}, {}};
+    for (int64_t j = 0; j < args.docs.count; ++j) {
+        Range range;
+        if (const Status status = find_range(args.docs, j, range); status.fault != Fault::none) return status;
+        ahead.move_to(j);
+        if (!range.size()) {
+            args.scores[j] = kMinusInfinity;
+            continue;
+        }
+        for (int64_t lane = 0; lane < lanes; ++lane) best[lane] = kMinusInfinity;
+        for_tiles<Dot::kTile>(range.size(), [&](auto tile, int64_t first) {
+            const int64_t at = range.begin + first;
+            level_rows.decode(tokens.rows + at * row_bytes, row_bytes, tile.value, end, rows.data(), stride);
+            job.move_to(args, at, tile.value);
+            ahead.fetch(tile.value);
+            multiply_tile<Dot, tile.value>(job, rows.data(), stride, query.fine);
+        });
+        ahead.fetch(INT64_MAX / 2);
+        for (int64_t lane = args.nq; lane < lanes; ++lane) best[lane] = 0.0f;
+        args.scores[j] = sum_lanes(best.data(), query.unit.data(), lanes);
+    }
+    return kDone;
+}
+
+Status maxsim_scaled(const MaxsimScaledArgs& args) {
+    const LevelRows level_rows(args.codec.bits);
+    CodeSet set;
+    if (!level_rows || !set) return {Fault::memory, 0};
+    if (const Status status = set.mark(args.docs, args.tokens.codes, args.codec.ncentroids);
+        status.fault != Fault::none)
+        return status;
+    const ScaledQuery query(args, level_rows);
+    Scratch<uint16_t> codes(set.count(), false);
+    Scratch<float> table(set.count() * query.lanes, false);
+    if (!query || !codes || !table) return {Fault::memory, 0};
+    set.list(codes.data());
+    if (const Status status = fill_near_table(args.codec, query, codes.data(), set.count(), table.data());
+        status.fault != Fault::none)
+        return status;
+    return score_scaled(args, level_rows, query, set, table.data());
+}
+
+Status maxsim_decoded(const MaxsimScaledArgs& args) {
+    constexpr int kTile = DotFloat::kTile;
+    static_assert(kTile <= ScaledDecoder::kRows);
+    const ScaledCodec& codec = args.codec;
+    const int64_t lanes = round_up(args.nq > 0 ? args.nq : 1, 16), stride = round_up(codec.width, 16) + 16;
+    const ScaledDecoder decoder(args.tokens, codec);
+    PackedQuery<DotFloat> query(lanes, codec.width);
+    Scratch<float> best(lanes), ones(lanes), rows(ScaledDecoder::kRows * stride);
+    if (!decoder || !query.data || !best || !ones || !rows) return {Fault::memory, 0};
+    for (int64_t q = 0; q < args.nq; ++q) {
+        query.put(q, args.query + q * codec.width);
+        ones[q] = 1.0f;
+    }
+    const MaxsimJob job{best.data()};
+    const auto near = [&](int64_t code) { return codec.centroids + code * codec.width; };
+    ScaledAhead ahead(args, near, codec.width);
+    for (int64_t j = 0; j < args.docs.count; ++j) {
+        Range range;
+        if (const Status status = find_range(args.docs, j, range); status.fault != Fault::none) return status;
+        if (const Status status = check_short_codes(args.tokens.codes, range, codec.ncentroids);
+            status.fault != Fault::none)
+            return status;
+        ahead.move_to(j);
+        if (!range.size()) {
+            args.scores[j] = kMinusInfinity;
+            continue;
+        }
+        for (int64_t lane = 0; lane < lanes; ++lane) best[lane] = lane < args.nq ? kMinusInfinity : 0.0f;
+        for_tiles<kTile>(range.size(), [&](auto tile, int64_t first) {
+            decoder.decode(range.begin + first, tile.value, rows.data(), stride);
+            ahead.fetch(tile.value);
+            multiply_tile<DotFloat, tile.value>(job, rows.data(), stride, query);
+        });
+        ahead.fetch(INT64_MAX / 2);
+        args.scores[j] = sum_lanes(best.data(), ones.data(), lanes);
+    }
+    return kDone;
+}
+
+}  // namespace
+}  // namespace plait::PLAIT_ISA
