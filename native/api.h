@@ -222,6 +222,15 @@ struct MaxsimScaledArgs {
     float* scores;
 };
 
+struct RotateArgs {
+    const float* vectors;
+    int64_t count;
+    int64_t dim;
+    const float* rotation;
+    int64_t width;
+    float* rotated;
+};
+
 struct Kernels {
     const char* name;
     Status (*maxsim)(const MaxsimArgs&);
@@ -240,6 +249,7 @@ struct Kernels {
     Status (*decode_scaled)(const DecodeScaledArgs&);
     Status (*maxsim_scaled)(const MaxsimScaledArgs&);
     Status (*maxsim_decoded)(const MaxsimScaledArgs&);
+    Status (*rotate)(const RotateArgs&);
 };
 
 // The kernels compiled for each instruction set that this machine has, slowest first.

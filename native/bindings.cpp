@@ -498,6 +498,18 @@ nb::object maxsim_of_scaled(const Kernels& kernels, const Array& query, const Ar
     return scores.release({extent(chosen.count)});
 }
 
+nb::object rotate(const Kernels& kernels, const Array& vectors, const Array& rotation) {
+    const auto v = view<float>(vectors, "vectors", 2);
+    const auto r = view<float>(rotation, "rotation", 2);
+    require_dim(v.columns);
+    require_dim(r.columns);
+    require_size("rotation", r.rows, v.columns, "rows");
+    Result<float> rotated(v.rows * r.columns);
+    plait::RotateArgs args{v.data, v.rows, v.columns, r.data, r.columns, rotated.data()};
+    call(kernels.rotate, args, {});
+    return rotated.release({extent(v.rows), extent(r.columns)});
+}
+
 nb::list available_isas() {
     nb::list names;
     int count;
@@ -552,5 +564,6 @@ NB_MODULE(_native, m) {
              arg("offsets"), arg("docs"))
         .def("maxsim_decoded", &maxsim_of_scaled<&Kernels::maxsim_decoded>, arg("query"), arg("codes"), arg("rows"),
              arg("gains"), arg("centroids8"), arg("centroid_scales"), arg("sigma"), arg("bits"), arg("gain_values"),
-             arg("offsets"), arg("docs"));
+             arg("offsets"), arg("docs"))
+        .def("rotate", &rotate, arg("vectors"), arg("rotation"));
 }

@@ -5,6 +5,7 @@
 #include "ivf.h"
 #include "maxsim.h"
 #include "residual.h"
+#include "rotate.h"
 #include "scaled.h"
 #include "tree.h"
 
@@ -16,7 +17,7 @@ namespace plait::PLAIT_ISA {
 extern const Kernels kernels = {
     PLAIT_NAME(PLAIT_ISA), maxsim, maxsim_codes, approximate, centroid_scores, assign, sum_by_centroid,
     compress, decompress, top_centroids, gather, top_k, assign_grouped,
-    encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded,
+    encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded, rotate,
 };
 
 }  // namespace plait::PLAIT_ISA

@@ -155,7 +155,7 @@ class ScaledCodec:
         coded = np.arange(len(variances)) < sum(bits)
         untrained = cls(
             rotation=rotation,
-            **_grouped(np.ascontiguousarray(centroids @ rotation)),
+            **_grouped(kernels.rotate(centroids, rotation)),
             sigma=np.where(coded, np.sqrt(variances) * kernels.LEVEL_STEP, 0).astype(np.float32),
             bits=np.array(bits, dtype=np.uint32),
             gain_borders=np.zeros((GAIN_STEPS + 1, GAIN_STEPS - 1), dtype=np.float32),
@@ -183,7 +183,7 @@ class ScaledCodec:
 
     def rotate(self, vectors: FloatArray) -> FloatArray:
         """f32 ``[n, dim]`` to f32 ``[n, width]``; dot products stay what they are."""
-        return np.asarray(vectors @ self.rotation, dtype=np.float32)
+        return kernels.rotate(vectors, self.rotation)
 
     def compress(self, vectors: FloatArray, threads: int | None = None) -> ScaledTokens:
         """Compress f32 ``[n, dim]``."""
@@ -219,7 +219,7 @@ class ScaledCodec:
     ) -> FloatArray:
         """Reconstruct f32 ``[n, dim]``, of length 1 up to the rounding of the gains."""
         rotated = kernels.decode_scaled(codes, residuals, gains, *self.kernel_arrays)
-        return np.asarray(rotated @ self.rotation.T, dtype=np.float32)
+        return kernels.rotate(rotated, np.ascontiguousarray(self.rotation.T))
 
     @property
     def kernel_arrays(self) -> tuple[Any, Any, Any, Any, Any]:

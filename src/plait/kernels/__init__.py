@@ -44,6 +44,7 @@ __all__ = [
     "maxsim_scaled",
     "pack",
     "quantise_rows",
+    "rotate",
     "sum_by_centroid",
     "sum_lanes",
     "top_centroids",
@@ -92,5 +93,6 @@ encode_scaled = reference_scaled.encode_scaled if _chosen is None else _chosen.e
 decode_scaled = reference_scaled.decode_scaled if _chosen is None else _chosen.decode_scaled
 maxsim_scaled = reference_scaled.maxsim_scaled if _chosen is None else _chosen.maxsim_scaled
 maxsim_decoded = reference_scaled.maxsim_decoded if _chosen is None else _chosen.maxsim_decoded
+rotate = reference_scaled.rotate if _chosen is None else _chosen.rotate
 
 from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, gather_top, invert, merge_tokens, row_bytes, top_rows  # TEMP

@@ -93,6 +93,15 @@ def dots(a: F32, b: F32) -> F32:
     return sum_lanes(np.pad(a * b, ((0, 0), (0, padding))))
 
 
+def rotate(vectors: F32, rotation: F32) -> F32:
+    """``vectors @ rotation``: f32 ``[n, dim]`` times f32 ``[dim, width]``.
+
+    Natively each value is one chain of fused multiply-adds in ascending dimension, so that the same vectors
+    become the same bits on every machine; this twin agrees to a relative 1e-5.
+    """
+    return np.asarray(vectors @ rotation, dtype=np.float32)
+
+
 def encode_scaled(
     vectors: F32,
     codes: Array,
