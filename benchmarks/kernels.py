@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from plait.kernels import _native, available_isas, lanes_of, quantise_rows
+from plait.kernels.reference_scaled import row_bytes
 
 DOCLEN = 80
 NQ = 32
@@ -128,6 +129,41 @@ def documents(isas: list[str], nbytes: int, repeats: int) -> None:
             lambda docs, k=kernels: k.maxsim(rows, data.vectors, data.offsets, docs), repeats,
         )  # fmt: skip
     rivals(rows, data, repeats)
+
+
+def scaled(isas: list[str], nbytes: int, repeats: int) -> None:
+    """The scaled codec. MaxSim includes the scores of the centroids: hot of 60 documents, 40 times each."""
+    centroids8 = rng.integers(1, 256, (NCENTROIDS, DIM), dtype=np.uint8)
+    scales = rng.uniform(0.5, 1, NCENTROIDS).astype(np.float32) / 1000
+    sigma = rng.uniform(0, 2e-3, DIM).astype(np.float32)
+    gain_values = rng.standard_normal((256, 2)).astype(np.float32)
+    rows, vectors = query()[0], rng.standard_normal((2048, DIM), dtype=np.float32)
+    for bits in ((0, 16, 64), (0, 96, 32), (0, 0, 128), (128, 0, 0)):
+        ndocs = max(60, nbytes // ((row_bytes(bits) + 3) * DOCLEN))
+        ntokens = ndocs * DOCLEN
+        codes = rng.integers(0, NCENTROIDS, ntokens, dtype=np.uint16)
+        packed = rng.integers(0, 256, (ntokens, row_bytes(bits)), dtype=np.uint8)
+        gains = rng.integers(0, 256, ntokens, dtype=np.uint8)
+        offsets = np.arange(ndocs + 1, dtype=np.int64) * DOCLEN
+        codec = (centroids8, scales, sigma, bits)
+        hot = np.tile(np.arange(60, dtype=np.uint32), 40)
+        cold = itertools.cycle([rng.permutation(ndocs)[:4000].astype(np.uint32) for _ in range(20)])
+        for isa in isas:
+            kernels = _native.kernels(isa)
+            chosen = {"hot": itertools.cycle([hot]), "cold": cold}
+            for name, (cache, docs) in itertools.product(("maxsim_scaled", "maxsim_decoded"), chosen.items()):
+                score = functools.partial(
+                    getattr(kernels, name), rows, codes, packed, gains, *codec, gain_values
+                )
+                work = seconds(lambda s=score, o=offsets, d=docs: s(o, next(d)), repeats)
+                rate = len(next(docs)) * DOCLEN / work
+                emit(name, isa, rate, unit="document tokens", cache=cache, nq=NQ, dim=DIM, bits=bits)
+            some = slice(0, 2048)
+            plain = (vectors, codes[some], *codec)
+            coded = (codes[some], packed[some], gains[some], *codec, gain_values)
+            for name, arguments in {"encode_scaled": plain, "decode_scaled": coded}.items():
+                work = seconds(functools.partial(getattr(kernels, name), *arguments), repeats)
+                emit(name, isa, 2048 / work, unit="tokens", dim=DIM, bits=bits)
 
 
 def rivals(rows: np.ndarray, data: Segment, repeats: int) -> None:
@@ -231,6 +267,7 @@ def main() -> None:
     isas = arguments.isa or [name for name in available_isas() if name != "scalar"]
     repeats = 3 if arguments.quick else 9
     documents(isas, (64 if arguments.quick else 640) << 20, repeats)
+    scaled(isas, (16 if arguments.quick else 160) << 20, repeats)
     centroids(isas, repeats)
 
 

@@ -32,9 +32,7 @@ class ScaledCase:
         return self._arguments("vectors codes centroids8 centroid_scales sigma bits", changes)
 
     def decode(self, **changes: Any) -> dict[str, Any]:
-        return self._arguments(
-            "codes rows gains centroids8 centroid_scales sigma bits gain_values", changes
-        )
+        return self._arguments("codes rows gains centroids8 centroid_scales sigma bits gain_values", changes)
 
     def maxsim(self, **changes: Any) -> dict[str, Any]:
         return self.decode(query=self.query, offsets=self.offsets, docs=self.docs) | changes

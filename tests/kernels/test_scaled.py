@@ -97,7 +97,9 @@ def test_every_code_of_sixteen_bits(native: _native.Kernels) -> None:
 
 def test_a_token_comes_back(native: _native.Kernels) -> None:
     case = make_scaled(1, bits=(128, 0, 0))
-    rows, gains = native.encode_scaled(**case.encode(sigma=np.full(128, 0.09 * scaled.LEVEL_STEP, np.float32)))
+    rows, gains = native.encode_scaled(
+        **case.encode(sigma=np.full(128, 0.09 * scaled.LEVEL_STEP, np.float32))
+    )
     near = (case.centroids8[case.codes] - np.float32(128)) * case.centroid_scales[case.codes][:, None]
     levels = scaled.levels_of(rows, 128, (128, 0, 0))
     back = gains[:, :1] * near + gains[:, 1:] * (np.float32(0.09 * scaled.LEVEL_STEP) * levels)
@@ -137,9 +139,7 @@ def test_nothing_to_score(native: _native.Kernels) -> None:
         ({"codes": np.full(120, 65535, np.uint16)}, r"codes\[\d+\] is out of range"),
     ],
 )
-def test_broken_segments(
-    native: _native.Kernels, kernel: str, change: dict[str, Any], message: str
-) -> None:
+def test_broken_segments(native: _native.Kernels, kernel: str, change: dict[str, Any], message: str) -> None:
     case = make_scaled(1)
     with pytest.raises(ValueError, match=message):
         getattr(native, kernel)(**case.maxsim(**change))

@@ -209,6 +209,52 @@ void gather_documents(int64_t nq, bool broken) {
     });
 }
 
+void score_scaled(int64_t width, int64_t nq, bool broken) {
+    Segment segment(below(7));
+    const int64_t ncentroids = below(20) + 1;
+    ScaledCodec codec{};
+    int64_t room = width;
+    for (int part = 0; part < 3; ++part) {
+        codec.bits[part] = below(3) ? below(room / (8 << part) + 1) * (8 << part) : 0;
+        room -= codec.bits[part];
+    }
+    codec.width = width, codec.ncentroids = ncentroids;
+    codec.row_bytes = codec.bits[0] / 2 + codec.bits[1] / 4 + codec.bits[2] / 8;
+    Exact<uint8_t> centroids(ncentroids * width), rows(segment.ntokens * codec.row_bytes), gains(segment.ntokens);
+    Exact<float> scales(ncentroids), sigma(width), gain_values(512), query(nq * width), scores(segment.docs.size);
+    Exact<float> vectors(segment.ntokens * width), fitted(segment.ntokens * 2);
+    Exact<uint16_t> codes(segment.ntokens);
+    centroids.randomise(), rows.randomise(), gains.randomise(), scales.randomise(), sigma.randomise();
+    gain_values.randomise(), query.randomise(), vectors.randomise(), codes.randomise_below(ncentroids);
+    codec.centroids = centroids.data, codec.centroid_scales = scales.data, codec.sigma = sigma.data;
+    codec.gain_values = gain_values.data;
+    if (broken) {
+        switch (below(3)) {
+            case 0: segment.docs.corrupt(); break;
+            case 1: segment.offsets.corrupt(); break;
+            default: codes.corrupt();
+        }
+        vectors.size ? vectors[below(vectors.size)] = __builtin_nanf("") : 0;
+    }
+    const ScaledTokens tokens{codes.data, rows.data, gains.data, segment.ntokens};
+    on_every_isa("maxsim_scaled", scores, [&](const Kernels& k) {
+        return k.maxsim_scaled({query.data, nq, tokens, codec, segment.view(), scores.data});
+    });
+    on_every_isa("maxsim_decoded", scores, [&](const Kernels& k) {
+        return k.maxsim_decoded({query.data, nq, tokens, codec, segment.view(), scores.data});
+    });
+    on_every_isa("decode_scaled", vectors, [&](const Kernels& k) {
+        return k.decode_scaled({tokens, codec, vectors.data});
+    });
+    vectors.randomise();
+    on_every_isa("encode_scaled", rows, [&](const Kernels& k) {
+        return k.encode_scaled({vectors.data, codes.data, segment.ntokens, codec, rows.data, fitted.data});
+    });
+    on_every_isa("the gains of encode_scaled", fitted, [&](const Kernels& k) {
+        return k.encode_scaled({vectors.data, codes.data, segment.ntokens, codec, rows.data, fitted.data});
+    });
+}
+
 }  // namespace
 
 int main() {
@@ -221,5 +267,6 @@ int main() {
             score_centroids(dim, nq);
         }
     for (int i = 0; i < 300; ++i) gather_documents(below(40) + 1, i % 2);
+    for (int i = 0; i < 400; ++i) score_scaled(8 * (below(i % 10 ? 30 : 200) + 1), below(70) + 1, i % 2);
     std::printf("%d instruction sets\n", isa_count);
 }

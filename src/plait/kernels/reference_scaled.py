@@ -112,13 +112,13 @@ def encode_scaled(
 ) -> tuple[npt.NDArray[np.uint8], F32]:
     """Bits and gains of vectors.
 
-    With ``c`` the centroid, ``along = dots(v, c)`` and ``z = v - along * c``: the part of the vector that its
-    centroid does not explain. ``y = z / sigma`` (0 where sigma is 0) is divided by its root mean square over the
-    dimensions that have bits (``sqrt(dots(y, y) * (1 / count))``) and by ``LEVEL_STEP``, and each component goes
-    to the nearest level, of two equally near ones to the lower.
+    With ``c`` the centroid, ``along = dots(v, c)`` and ``z = v - along * c``: the part of the vector that
+    its centroid, of length 1, does not explain. ``y = z / sigma`` (0 where sigma is 0) is divided by its root
+    mean square over the dimensions that have bits (``sqrt(dots(y, y) * (1 / count))``) and by
+    ``LEVEL_STEP``, and each component goes to the nearest level, of two equally near ones to the lower.
 
-    With ``w = sigma * level``, the gains are the ``(a, b)`` that bring ``a * c + b * w`` nearest to ``v``, both
-    then divided by the length of that sum. The system of two equations is solved in f64 from the f32 dot
+    With ``w = sigma * level``, the gains are the ``(a, b)`` that bring ``a * c + b * w`` nearest to ``v``,
+    both then divided by the length of that sum. The system of two equations is solved in f64 from the f32 dot
     products ``cc, ww, cw, vc, vw``; where its determinant is not above ``1e-12 * cc * ww`` the gains are
     ``(1 / sqrt(cc), 0)``, and (0, 0) if cc is 0 too.
 
@@ -127,7 +127,7 @@ def encode_scaled(
         codes: u16 ``[n]``.
         centroids8: u8 ``[ncentroids, width]``.
         centroid_scales: f32 ``[ncentroids]``.
-        sigma: f32 ``[width]``, at least 0: what one level step is worth is ``sigma`` (``LEVEL_STEP`` is in it).
+        sigma: f32 ``[width]``, at least 0: what one step of the levels is worth (``LEVEL_STEP`` is in it).
         bits: dimensions of 4, 2 and 1 bits.
 
     Returns:
@@ -204,14 +204,14 @@ def maxsim_scaled(
 ) -> F32:
     """MaxSim from the codes, with an int8 query.
 
-    With ``q8, qs = quantise_rows(query)`` and ``r8, rs = quantise_rows(query * sigma)``, the score of a token for
-    query token ``q``, in units of ``rs[q]``, is::
+    With ``q8, qs = quantise_rows(query)`` and ``r8, rs = quantise_rows(query * sigma)``, the score of a
+    token for query token ``q``, in units of ``rs[q]``, is::
 
         a * ((f32(q8 . (centroid8 - 128)) * centroid_scale) * (qs[q] / rs[q])) + b * f32(r8 . level)
 
-    (``qs / rs`` is replaced by 0, and ``rs`` by 0, where ``rs`` is 0 and ``qs`` too; where only ``rs`` is 0, by ``qs / 1``
-    and 1). The largest of a document's tokens is taken per query token, multiplied with ``rs``, and summed
-    in the order of ``sum_lanes``.
+    Where ``rs`` is 0 and ``qs`` is not, 1 stands for ``rs``; where both are 0, 0 stands for ``qs / rs``. The
+    largest of a document's tokens is taken per query token, multiplied with ``rs``, and summed in the order
+    of ``sum_lanes``.
 
     Args:
         query: f32 ``[nq, width]``, rotated; nq >= 1.
