@@ -231,6 +231,62 @@ struct RotateArgs {
     float* rotated;
 };
 
+struct MergeTokensArgs {
+    const float* query;
+    int64_t nq;
+    int64_t width;
+    float similarity;
+    float* merged;  // room for nq rows
+    int64_t found;
+};
+
+struct TopRowsArgs {
+    const float* query;
+    int64_t nq;
+    int64_t width;
+    const uint32_t* probes;
+    int64_t nprobes;
+    const int64_t* group_offsets;
+    int64_t ngroups;
+    const uint8_t* rows;
+    const float* row_scales;
+    int64_t nrows;
+    int64_t count;
+    uint32_t* best;
+    float* scores;
+};
+
+struct GatherTopArgs {
+    const uint32_t* lists;
+    const float* scores;
+    int64_t nq;
+    int64_t nprobe;
+    const int64_t* list_offsets;
+    int64_t nlists;
+    const uint8_t* list_docs;
+    int64_t nlisted;
+    int nbytes;              // of a listed document: 2, 3 or 4
+    const uint8_t* allowed;  // may be null
+    int64_t ndocs;
+    int64_t count;
+    // Room for min(count, ndocs, nlisted) answers.
+    uint32_t* docs;
+    float* best;
+    int64_t found;
+};
+
+struct InvertArgs {
+    const void* codes;
+    int code_bytes;  // 2 or 4
+    const int64_t* offsets;
+    int64_t ndocs;
+    int64_t ntokens;
+    int64_t nlists;
+    int nbytes;        // of a listed document: 2, 3 or 4
+    int64_t* lengths;  // zeros at first
+    uint8_t* docs;     // null to count only
+};
+
 struct Kernels {
     const char* name;
     Status (*maxsim)(const MaxsimArgs&);
@@ -250,6 +306,10 @@ struct Kernels {
     Status (*maxsim_scaled)(const MaxsimScaledArgs&);
     Status (*maxsim_decoded)(const MaxsimScaledArgs&);
     Status (*rotate)(const RotateArgs&);
+    Status (*merge_tokens)(MergeTokensArgs&);
+    Status (*top_rows)(const TopRowsArgs&);
+    Status (*gather_top)(GatherTopArgs&);
+    Status (*invert)(InvertArgs&);
 };
 
 // The kernels compiled for each instruction set that this machine has, slowest first.

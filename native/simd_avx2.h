@@ -139,6 +139,28 @@ PLAIT_INLINE uint32_t below16(const float* p, float value) {
     return static_cast<uint32_t>(low | high << 8);
 }
 
+// sums[i] = row i . query for up to 16 rows of bytes whose width is a multiple of 8.
+PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, const int8_t* query, int32_t* sums) {
+    for (int64_t i = 0; i < count; ++i, rows += width) {
+        __m256i sum = _mm256_setzero_si256();
+        int64_t at = 0;
+        for (; at + 16 <= width; at += 16) {
+            const __m256i r = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows + at)));
+            const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query + at)));
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(r, q));
+        }
+        if (at < width) {
+            const __m256i r = _mm256_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows + at)));
+            const __m256i q = _mm256_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(query + at)));
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(r, q));
+        }
+        __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+        half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+        half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+        sums[i] = _mm_cvtsi128_si32(half);
+    }
+}
+
 // A row of at most 32 bytes from where 32 can be read. To read on into the next row is harmless; to read
 // beyond the array is not.
 PLAIT_INLINE const uint8_t* readable(const uint8_t* row, int64_t bytes, const uint8_t* end, uint8_t* copy) {

@@ -100,6 +100,42 @@ PLAIT_INLINE uint32_t below16(const float* p, float value) {
     return _mm512_cmp_ps_mask(_mm512_set1_ps(value), _mm512_loadu_ps(p), _CMP_NLE_UQ);
 }
 
+// Four sums at a time: products of bytes per lane, then a tree that adds across lanes.
+PLAIT_INLINE __m128i dot_four(const uint8_t* rows, int64_t width, const int8_t* query) {
+    I32 a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (int64_t at = 0; at < width; at += 64) {
+        const __mmask64 part = width - at >= 64 ? ~0ull : ~0ull >> (64 - (width - at));
+        const I32 q = _mm512_loadu_si512(query + at);  // padded
+        const uint8_t* row = rows + at;
+        Dot8::step(a, _mm512_maskz_loadu_epi8(part, row), q);
+        Dot8::step(b, _mm512_maskz_loadu_epi8(part, row + width), q);
+        Dot8::step(c, _mm512_maskz_loadu_epi8(part, row + 2 * width), q);
+        Dot8::step(d, _mm512_maskz_loadu_epi8(part, row + 3 * width), q);
+    }
+    const I32 ab = add(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const I32 cd = add(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const I32 all = add(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+PLAIT_INLINE int32_t dot_one(const uint8_t* row, int64_t width, const int8_t* query) {
+    I32 sum = _mm512_setzero_si512();
+    for (int64_t at = 0; at < width; at += 64) {
+        const __mmask64 part = width - at >= 64 ? ~0ull : ~0ull >> (64 - (width - at));
+        Dot8::step(sum, _mm512_maskz_loadu_epi8(part, row + at), _mm512_loadu_si512(query + at));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+// sums[i] = row i . query for up to 16 rows of bytes; the query is padded with zeros to whole vectors.
+PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, const int8_t* query, int32_t* sums) {
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(sums + i), dot_four(rows + i * width, width, query));
+    for (; i < count; ++i) sums[i] = dot_one(rows + i * width, width, query);
+}
+
 // Bucket numbers to levels, 64 at a time, in the order that Layout (portable.h) states.
 template <int kBits>
 struct Decoder {

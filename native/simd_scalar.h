@@ -104,6 +104,15 @@ PLAIT_INLINE uint32_t below16(const float* p, float value) {
     return bits;
 }
 
+// sums[i] = row i . query for up to 16 rows of bytes.
+PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, const int8_t* query, int32_t* sums) {
+    for (int64_t i = 0; i < count; ++i, rows += width) {
+        int32_t sum = 0;
+        for (int64_t d = 0; d < width; ++d) sum += rows[d] * query[d];
+        sums[i] = sum;
+    }
+}
+
 template <int kBits>
 struct Decoder {
     using Dot = DotBytes;

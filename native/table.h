@@ -3,6 +3,7 @@
 
 #include "centroids.h"
 #include "ivf.h"
+#include "lists.h"
 #include "maxsim.h"
 #include "residual.h"
 #include "rotate.h"
@@ -18,6 +19,7 @@ extern const Kernels kernels = {
     PLAIT_NAME(PLAIT_ISA), maxsim, maxsim_codes, approximate, centroid_scores, assign, sum_by_centroid,
     compress, decompress, top_centroids, gather, top_k, assign_grouped,
     encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded, rotate,
+    merge_tokens, top_rows, gather_top, invert,
 };
 
 }  // namespace plait::PLAIT_ISA

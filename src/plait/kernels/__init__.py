@@ -21,10 +21,13 @@ from plait.kernels.reference import (
     sum_lanes,
     unpack,
 )
+from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, row_bytes
 
 __all__ = [
     "CENTROID_ZERO",
+    "LEVEL_STEP",
     "LEVEL_ZERO",
+    "NO_ROW",
     "approximate",
     "assign",
     "assign_grouped",
@@ -35,20 +38,25 @@ __all__ = [
     "decompress",
     "encode_scaled",
     "gather",
+    "gather_top",
     "inverse_norms",
+    "invert",
     "isa",
     "lanes_of",
     "maxsim",
     "maxsim_codes",
     "maxsim_decoded",
     "maxsim_scaled",
+    "merge_tokens",
     "pack",
     "quantise_rows",
     "rotate",
+    "row_bytes",
     "sum_by_centroid",
     "sum_lanes",
     "top_centroids",
     "top_k",
+    "top_rows",
     "unpack",
 ]
 
@@ -94,5 +102,7 @@ decode_scaled = reference_scaled.decode_scaled if _chosen is None else _chosen.d
 maxsim_scaled = reference_scaled.maxsim_scaled if _chosen is None else _chosen.maxsim_scaled
 maxsim_decoded = reference_scaled.maxsim_decoded if _chosen is None else _chosen.maxsim_decoded
 rotate = reference_scaled.rotate if _chosen is None else _chosen.rotate
-
-from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, gather_top, invert, merge_tokens, row_bytes, top_rows  # TEMP
+merge_tokens = reference_scaled.merge_tokens if _chosen is None else _chosen.merge_tokens
+top_rows = reference_scaled.top_rows if _chosen is None else _chosen.top_rows
+gather_top = reference_scaled.gather_top if _chosen is None else _chosen.gather_top
+invert = reference_scaled.invert if _chosen is None else _chosen.invert

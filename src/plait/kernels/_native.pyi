@@ -102,6 +102,27 @@ class Kernels:
         docs: Array,
     ) -> F32: ...
     def rotate(self, vectors: F32, rotation: F32) -> F32: ...
+    def merge_tokens(self, query: F32, similarity: float) -> F32: ...
+    def top_rows(
+        self,
+        query: F32,
+        probes: Array,
+        group_offsets: Array,
+        rows8: Array,
+        row_scales: F32,
+        count: int,
+    ) -> tuple[Array, F32]: ...
+    def gather_top(
+        self,
+        lists: Array,
+        scores: F32,
+        list_offsets: Array,
+        list_docs: Array,
+        allowed: Array | None,
+        ndocs: int,
+        count: int,
+    ) -> tuple[Array, F32]: ...
+    def invert(self, codes: Array, offsets: Array, nlists: int, nbytes: int) -> tuple[Array, Array]: ...
 
 def available_isas() -> list[str]: ...
 def kernels(isa: str) -> Kernels: ...
