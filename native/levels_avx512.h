@@ -32,7 +32,7 @@ public:
     }
 
     // Whole vectors are stored; what lies beyond the positions is 0.
-    PLAIT_INLINE void decode(const uint8_t* rows, int64_t row_bytes, int count, const uint8_t*, uint8_t* out,
+    [[gnu::noinline]] void decode(const uint8_t* rows, int64_t row_bytes, int count, const uint8_t*, uint8_t* out,
                              int64_t stride) const {
         for (int64_t at = 0; at < positions_; at += 64) {
             const Step step = steps_[at / 64];

@@ -79,7 +79,8 @@ public:
     explicit ScaledEncoder(const ScaledCodec& codec)
         : codec_(codec), count_(codec.bits[0] + codec.bits[1] + codec.bits[2]), padded_(round_up(codec.width, 16)),
           levels_(codec.bits), share_(static_cast<float>(1.0 / static_cast<double>(count_ ? count_ : 1))),
-          v_(padded_), c_(padded_), y_(padded_), w_(FloatLevels::room(codec.width)), inverse_(padded_), buckets_(padded_) {
+          v_(padded_), c_(padded_), y_(padded_), w_(FloatLevels::room(codec.width)), inverse_(padded_),
+          buckets_(padded_) {
         if (!*this) return;
         for (int64_t d = 0; d < count_; ++d) inverse_[d] = codec.sigma[d] > 0 ? 1.0f / codec.sigma[d] : 0.0f;
     }
@@ -207,10 +208,11 @@ public:
     [[gnu::noinline]] void fetch(int64_t count) {
         const ScaledTokens& tokens = args_.tokens;
         const int64_t nears = smaller_of(nears_ + count, next_.size());
-        for (; nears_ < nears; ++nears_) {
-            const int64_t code = tokens.codes[next_.begin + nears_];
-            if (code < args_.codec.ncentroids) prefetch_range(near_(code), near_bytes_);
-        }
+        const Near near = near_;  // a copy, which no store can change
+        const uint16_t* codes = tokens.codes + next_.begin;
+        for (int64_t i = nears_; i < nears; ++i)
+            if (codes[i] < args_.codec.ncentroids) prefetch_range(near(codes[i]), near_bytes_);
+        nears_ = nears > nears_ ? nears : nears_;
         const int64_t rows = smaller_of(rows_ + count, after_.size());
         if (rows_ < rows) {
             const int64_t at = after_.begin + rows_, fresh = rows - rows_, row_bytes = args_.codec.row_bytes;
@@ -223,7 +225,7 @@ public:
 
 private:
     const MaxsimScaledArgs& args_;
-    const Near& near_;
+    const Near near_;
     const int64_t near_bytes_;
     Range next_{0, 0}, after_{0, 0};
     int64_t nears_ = 0, rows_ = 0;
@@ -254,12 +256,12 @@ public:
 
 private:
     static float scale_of(const float* vector, int64_t width) {
-        float largest = 0.0f;
+        uint32_t largest = 0;  // magnitudes compare as their bits do
         for (int64_t d = 0; d < width; ++d) {
-            const float magnitude = __builtin_fabsf(vector[d]);
+            const uint32_t magnitude = unaligned<uint32_t>(vector + d) & 0x7fffffff;
             largest = magnitude > largest ? magnitude : largest;
         }
-        return largest / 127.0f;
+        return unaligned<float>(&largest) / 127.0f;
     }
 
     void put(const MaxsimScaledArgs& args, int64_t positions, int64_t q) {
@@ -428,7 +430,7 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
     Scratch<float> best(lanes);
     if (!rows || !best) return {Fault::memory, 0};
     const uint8_t* const end = tokens.rows + tokens.count * row_bytes;
-    const auto near = [&](int64_t code) { return table + set.numbers()[code] * lanes; };
+    const auto near = [table, numbers = set.numbers(), lanes](int64_t code) { return table + numbers[code] * lanes; };
     ScaledAhead ahead(args, near, lanes * 4);
     ScaledJob job{query.bias.data(), best.data(), table, set.numbers(), lanes, {}, {}};
     for (int64_t j = 0; j < args.docs.count; ++j) {
@@ -486,7 +488,9 @@ Status maxsim_decoded(const MaxsimScaledArgs& args) {
         ones[q] = 1.0f;
     }
     const MaxsimJob job{best.data()};
-    const auto near = [&](int64_t code) { return codec.centroids + code * codec.width; };
+    const auto near = [centroids = codec.centroids, width = codec.width](int64_t code) {
+        return centroids + code * width;
+    };
     ScaledAhead ahead(args, near, codec.width);
     for (int64_t j = 0; j < args.docs.count; ++j) {
         Range range;
