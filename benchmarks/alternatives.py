@@ -2,10 +2,11 @@
 
     PYTHONPATH=benchmarks ENV/bin/python benchmarks/alternatives.py VECTORS
 
-ENV has `pip install bm25s==0.3.16 tantivy==0.27.0 usearch==2.26.6`; SQLite's FTS5 comes with Python. VECTORS
-is what vectors.py made. One
-thread; CPU milliseconds per query for the best 10, queries tokenised or pooled beforehand, as plait's are
-encoded beforehand. HNSW's recall is against an exhaustive scan of the same pooled vectors.
+ENV has `pip install bm25s==0.3.16 numba tantivy==0.27.0 usearch==2.26.6`; SQLite's FTS5 comes with Python.
+VECTORS is what vectors.py made. One thread; CPU milliseconds per query for the best 10, queries tokenised or
+pooled beforehand, as plait's are encoded beforehand. bm25s without numba spends nearly all its time in
+NumPy's argpartition, which differs much between processors. HNSW's recall is against an exhaustive scan of
+the same pooled vectors.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,18 +43,20 @@ def report(
 def bm25s(source: VectorSet, texts: list[str], queries: list[str]) -> None:
     import bm25s as engine
 
-    with measure.Stopwatch() as build:
-        index = engine.BM25(method="lucene", k1=0.9, b=0.4)
-        index.index(engine.tokenize(texts, stopwords="en", show_progress=False), show_progress=False)
     asked = [engine.tokenize([query], stopwords="en", show_progress=False) for query in queries]
-    report(
-        "bm25s",
-        source,
-        build,
-        lambda query: index.retrieve(query, k=K, n_threads=1, show_progress=False),
-        asked,
-        params={"k": K, "method": "lucene"},
-    )
+    for backend in ("numpy", "numba"):
+        with measure.Stopwatch() as build:
+            index = engine.BM25(method="lucene", k1=0.9, b=0.4, backend=backend)
+            words = engine.tokenize(texts, stopwords="en", show_progress=False)
+            index.index(words, show_progress=False)
+        report(
+            "bm25s",
+            source,
+            build,
+            partial(index.retrieve, k=K, n_threads=0, show_progress=False),
+            asked,
+            params={"k": K, "method": "lucene", "backend": backend},
+        )
 
 
 def tantivy(source: VectorSet, texts: list[str], queries: list[str]) -> None:
