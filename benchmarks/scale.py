@@ -49,10 +49,15 @@ def add(index: plait.Index, corpus: Corpus, threads: int) -> None:
         index.add(vectors=iter(corpus), ids=corpus.ids(), threads=threads)
         return
     # An engine whose add takes everything at once: for small corpora only.
-    chunks = list(corpus)
-    vectors = np.concatenate([chunk.vectors for chunk in chunks])
-    doclens = np.concatenate([chunk.doclens for chunk in chunks])
-    index.add(vectors=plait.TokenEmbeddings(vectors, doclens), ids=list(corpus.ids()), threads=threads)
+    facts = corpus.facts()
+    vectors = np.empty((facts["tokens"], facts["dim"]), np.float32)
+    doclens, end = [], 0
+    for chunk in corpus:
+        vectors[end : end + chunk.ntokens] = chunk.vectors
+        doclens.append(chunk.doclens)
+        end += chunk.ntokens
+    everything = plait.TokenEmbeddings(vectors, np.concatenate(doclens))
+    index.add(vectors=everything, ids=list(corpus.ids()), threads=threads)
 
 
 def defaults(k: int, index: plait.Index) -> plait.SearchParams:
@@ -60,8 +65,9 @@ def defaults(k: int, index: plait.Index) -> plait.SearchParams:
     return plait.SearchParams.for_k(k, len(index))
 
 
-def build(corpus: Corpus, path: Path, settings: Settings, threads: int) -> dict[str, Any]:
+def build(vectors: Path, documents: int, path: Path, settings: Settings, threads: int) -> dict[str, Any]:
     """Build an index; its cost."""
+    corpus = Corpus(VectorSet(vectors), documents)
     facts = corpus.facts()
     before = measure.rss()
     with measure.Stopwatch() as watch, plait.Index.create(path, dim=facts["dim"], **settings) as index:
@@ -150,8 +156,8 @@ class Measurement:
             self._emit("throughput", "default", k, params, threads=threads, queries=count, **rates)
 
     def _emit(self, benchmark: str, name: str, k: int, params: plait.SearchParams, **figures: Any) -> None:
-        asked = self.settings | {"k": k, "query_tokens": len(self.queries[0]), "name": name} | asdict(params)
-        measure.emit(benchmark, "plait", params=asked, **self.facts, **figures)
+        asked = {"k": k, "query_tokens": len(self.queries[0]), "name": name} | asdict(params)
+        measure.emit(benchmark, "plait", index=self.settings, params=asked, **self.facts, **figures)
 
 
 def grid(fields: Sequence[str]) -> Iterator[Settings]:
@@ -173,11 +179,11 @@ def parsed(text: str) -> Any:
 def measure_index(corpus: Corpus, path: Path, settings: Settings, options: argparse.Namespace) -> None:
     queries = spread(corpus.source.queries("padded"), options.queries)
     if not path.exists():
-        built = measure.in_new_process(build, corpus, path, settings, options.threads)
-        measure.emit("scale_build", "plait", threads=options.threads, params=settings, **built)
+        built = measure.in_new_process(build, options.vectors, len(corpus), path, settings, options.threads)
+        measure.emit("scale_build", "plait", threads=options.threads, index=settings, **built)
     facts = corpus.facts()
     opened = measure.in_new_process(open_and_ask, path, queries)
-    measure.emit("scale_open", "plait", params=settings, **facts, **opened)
+    measure.emit("scale_open", "plait", index=settings, **facts, **opened)
     reference = cache_file(corpus, queries, options.cache)
     exact = np.load(reference) if reference.exists() else None
     asked_again = spread(queries, options.scan_queries)
