@@ -7,6 +7,8 @@ UV := $(VENV)/bin/uv pip install --quiet --python $(PY)
 # uv does not look at pip's own setting of local wheels; empty elsewhere.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.cpp native/*/*.h) CMakeLists.txt
+# Sizes of the corpora that `make bench` builds.
+SIZES ?= 10000,100000
 SOURCES := src tests examples benchmarks scripts
 
 .PHONY: help demo test test-slow check lint types imports docs bench format weight clean
@@ -15,7 +17,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the long tests"
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
-	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets"
+	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
 	@echo "make weight     size of a base installation"
 
 # The base installation: the package and what it needs to run.
@@ -52,7 +54,7 @@ imports: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(PY) -m pytest tests/test_docs.py
-	$(PY) benchmarks/report.py README.md --check
+	$(PY) benchmarks/report.py README.md docs/benchmarks.md --check
 
 check: lint types imports docs test test-slow
 
@@ -62,7 +64,8 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@test -n "$(DATA)" || { echo "say where the data sets are: make bench DATA=folder"; exit 2; }
-	$(PY) benchmarks/run.py $(DATA)
+	$(PY) benchmarks/run.py $(DATA) --sizes $(SIZES) $(if $(ONLY),--only $(ONLY)) $(if $(WORK),--work $(WORK))
+	$(PY) benchmarks/report.py README.md docs/benchmarks.md
 
 weight: $(VENV)/.base
 	@scripts/weight.sh

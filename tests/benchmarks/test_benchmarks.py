@@ -1,25 +1,7 @@
 """The parts of the benchmarks that decide what the figures mean."""
 
-import importlib
-import json
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        return importlib.import_module(name)
-
-    return load
 
 
 def test_passages_are_whole_sentences_of_enough_words(script):
@@ -65,31 +47,3 @@ def test_exact_is_maxsim(script):
 )
 def test_crossing(script, scans, searches, expected):
     assert script("scan_threshold").crossing([100, 200, 400], scans, searches) == expected
-
-
-def test_report_fills_the_marked_parts_and_notices_stale_ones(script, tmp_path, monkeypatch):
-    report = script("report")
-    record = {
-        "benchmark": "startup", "engine": "plait", "cpu_model": "a processor",
-        "params": {"what": "import plait"}, "cpu_ms": 1.25, "process_cpu_ms": 20.0,
-    }  # fmt: skip
-    (tmp_path / "startup.jsonl").write_text(json.dumps(record) + "\n")
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- generated: startup -->\nold\n<!-- end -->\nafter\n")
-    monkeypatch.setattr(sys, "argv", ["report.py", "--check", str(page)])
-    with pytest.raises(SystemExit, match=r"page\.md"):
-        report.main()
-    monkeypatch.setattr(sys, "argv", ["report.py", str(page)])
-    report.main()
-    text = page.read_text()
-    assert "| import plait | 1.2 | 20.0 |" in text
-    assert text.startswith("before\n") and text.endswith("<!-- end -->\nafter\n")
-    monkeypatch.setattr(sys, "argv", ["report.py", "--check", str(page)])
-    report.main()
-
-
-def test_every_table_can_be_made_without_results(script, tmp_path, monkeypatch):
-    report = script("report")
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    assert all(made() for made in report.TABLES.values())
