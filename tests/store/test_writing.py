@@ -184,7 +184,7 @@ def test_a_reader_keeps_its_snapshot(small):
         assert "0" not in {hit.id for hit in reader.search(clustered(20)[0], 2501)}
 
 
-@pytest.mark.parametrize(("how", "nfiles"), [({"level": "balanced"}, 17), ({"nbits": 4}, 10)])
+@pytest.mark.parametrize(("how", "nfiles"), [({"level": "balanced"}, 20), ({"nbits": 4}, 10)])
 def test_same_documents_same_bytes(tmp_path: Path, how: dict, nfiles: int):
     documents = clustered(2500)
     for name, threads in (("a", 1), ("b", 3)):

@@ -1,10 +1,11 @@
 """The scaled codec: a centroid, two gains, and more bits for the dimensions that vary more.
 
-A token is ``a * centroid + b * detail``. The detail is what the centroid does not explain, in a basis where its
-dimensions are uncorrelated (Karhunen-Loeve), each put into 16, 4, 2 or 1 levels made for a Gaussian (Max 1960) as
-its variance deserves (transform coding: Huang and Schultheiss 1963). The two gains are those that bring the
-sum nearest to the token, at the token's own length; without them scores shrink with the number of bits
-(compare RaBitQ: Gao and Long 2024, section 3.2). docs/decisions/0011-scaled-codec.md has the figures.
+A token is ``a * centroid + b * detail``. The detail is what the centroid does not explain, in a basis
+where its dimensions are uncorrelated (Karhunen-Loeve), each put into 16, 4, 2 or 1 levels made for a
+Gaussian (Max 1960) as its variance deserves (transform coding: Huang and Schultheiss 1963). The two gains
+are those that bring the sum nearest to the token, at the token's own length; without them scores shrink
+with the number of bits (compare RaBitQ: Gao and Long 2024, section 3.2).
+docs/decisions/0011-scaled-codec.md has the figures.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class ScaledCodec:
         group_lengths: u32 ``[ngroups]``, centroids in each group, at least 1.
         sigma: f32 ``[width]``, what one step of a level is worth; 0 for dimensions without bits.
         bits: u32 ``[3]``, dimensions with 4, 2 and 1 bits.
-        gain_borders: f32 ``[17, 15]``: row 0 divides the first gain into sixteen, row ``1 + i`` the second gain of
-            tokens whose first gain is in part ``i``.
+        gain_borders: f32 ``[17, 15]``: row 0 divides the first gain into sixteen, row ``1 + i`` the
+            second gain of tokens whose first gain is in part ``i``.
         gain_values: f32 ``[256, 2]``, the gains that stand for each part.
     """
 
@@ -167,7 +168,7 @@ class ScaledCodec:
         return cls(**{**trained, "gain_borders": borders, "gain_values": values})
 
     def checked(self) -> Self:
-        """This codec, if its arrays fit together; ValueError tells what does not."""
+        """Return this codec if its arrays fit together; ValueError tells what does not."""
         four, two, one = self.widths
         if four % 8 or two % 16 or one % 32 or four + two + one > self.width:
             raise ValueError(f"bits.npy holds {self.widths}, which {self.width} dimensions can't have")
@@ -212,7 +213,8 @@ class ScaledCodec:
         """u8 ``[n]``: the part of the table that each pair of gains falls into."""
         first = np.searchsorted(self.gain_borders[0], gains[:, 0], side="left")
         second = (gains[:, 1:] > self.gain_borders[1 + first]).sum(axis=1)
-        return (first * GAIN_STEPS + second).astype(np.uint8)
+        parts: npt.NDArray[np.uint8] = (first * GAIN_STEPS + second).astype(np.uint8)
+        return parts
 
     def decompress(
         self, codes: npt.NDArray[np.uint16], residuals: npt.NDArray[np.uint8], gains: npt.NDArray[np.uint8]
@@ -305,7 +307,7 @@ def _clipped(choice: tuple[int, int, int], width: int) -> tuple[int, int, int]:
 
 
 def divide_gains(gains: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Borders f32 ``[17, 15]`` and values f32 ``[256, 2]``: sixteenths of the first gain, and of the second in each."""
+    """Sixteenths of the first gain, and of the second in each: borders ``[17, 15]``, values ``[256, 2]``."""
     steps = np.arange(1, GAIN_STEPS) / GAIN_STEPS
     borders = np.empty((GAIN_STEPS + 1, GAIN_STEPS - 1), dtype=np.float32)
     values = np.empty((GAIN_STEPS, GAIN_STEPS, 2), dtype=np.float32)

@@ -155,7 +155,7 @@ class _Family:
         return quantise_centroids(children)
 
     def _begin(self, vectors: FloatArray, parents: npt.NDArray[np.int64]) -> FloatArray:
-        """f32 ``[nchildren, width]``: members of each centroid at random, or the centroid where it has too few."""
+        """Members of each centroid at random, or itself where it has too few: f32 ``[nchildren, width]``."""
         scaled = (self.parents.astype(np.float32) - kernels.CENTROID_ZERO) * self.parent_scales[:, None]
         children = np.repeat(scaled, self.counts, axis=0)
         order = self.rng.permutation(len(vectors))

@@ -272,8 +272,9 @@ def merge_tokens(query: F32, similarity: float) -> F32:
     """Query tokens that are nearly the same become one, their sum.
 
     Tokens are taken in order. Each joins the first earlier group whose first token is at least as near as
-    ``similarity``: ``dots(x, y) >= f32(similarity) * (|x| * |y|)`` with ``|x| = sqrt(dots(x, x))``; otherwise it begins
-    a group. For near tokens the sum of the largest dot products is nearly the largest dot product of the sum.
+    ``similarity``: ``dots(x, y) >= f32(similarity) * (|x| * |y|)`` with ``|x| = sqrt(dots(x, x))``;
+    otherwise it begins a group. For near tokens the sum of the largest dot products is nearly the largest
+    dot product of the sum.
 
     Returns:
         f32 ``[groups, width]``: the sums, added in order.
@@ -305,7 +306,8 @@ def top_rows(
 
     Args:
         query: f32 ``[nq, width]``; quantised as in ``quantise_rows``.
-        probes: u32 ``[nq, p]``: the groups to look into, no group twice for a token; ``NO_ROW`` is passed over.
+        probes: u32 ``[nq, p]``: the groups to look into, no group twice for a token; ``NO_ROW`` is passed
+            over.
         group_offsets: i64 ``[ngroups + 1]``: group ``g`` is ``rows8[group_offsets[g]:group_offsets[g + 1]]``.
         rows8: u8 ``[n, width]``, zero point 128.
         row_scales: f32 ``[n]``.
@@ -343,22 +345,24 @@ def gather_top(
     """The documents that the lists speak for most.
 
     For each query token the lists are visited in the order given, best first. The first time a document is
-    met for a token, ``s - m`` is added to its score, where ``s`` is the list's score and ``m`` that of the token's
-    last list: the imputed score of documents that were not met (WARP, Scheerer et al. 2025, section 4.2).
+    met for a token, ``s - m`` is added to its score, where ``s`` is the list's score and ``m`` that of the
+    token's last list: the imputed score of documents that were not met (WARP, Scheerer et al. 2025,
+    section 4.2).
     Tokens are visited in order.
 
     Args:
         lists: u32 ``[nq, p]``; ``NO_ROW`` is passed over, and stands at the end of a row only.
         scores: f32 ``[nq, p]``, descending in each row.
         list_offsets: i64 ``[nlists + 1]``.
-        list_docs: u16 or u32 ``[n]``, or u8 ``[n, 3]`` (24 bits, little-endian): documents, ascending in each list.
+        list_docs: u16 or u32 ``[n]``, or u8 ``[n, 3]`` (24 bits, little-endian): documents, ascending in
+            each list.
         allowed: u8 ``[ndocs]``, 0 for documents that must not be found; None allows all.
         ndocs: documents there are.
         count: documents wanted.
 
     Returns:
-        u32 ``[m]`` documents, ascending, and their f32 scores: the best ``count`` by score, of equal ones those with
-        the lower numbers; all if fewer were met.
+        u32 ``[m]`` documents, ascending, and their f32 scores: the best ``count`` by score, of equal ones
+        those with the lower numbers; all if fewer were met.
     """
     plain = documents_of(list_docs)
     total = np.zeros(ndocs, dtype=np.float32)
@@ -377,8 +381,8 @@ def gather_top(
             met[docs] = True
     found = np.flatnonzero(met)
     order = np.lexsort((found, -total[found]))[:count]
-    found = np.sort(found[order]).astype(np.uint32)
-    return found, total[found]
+    best: npt.NDArray[np.uint32] = np.sort(found[order]).astype(np.uint32)
+    return best, total[best]
 
 
 def documents_of(list_docs: Array) -> npt.NDArray[np.uint32]:

@@ -22,8 +22,10 @@ class SearchParams:
             fast-plaid).
         ncandidates: documents that go from the inverted lists to centroid-only scoring (residual codec).
         ndocs: documents that go from there to rescoring on their reconstructed vectors.
-        ngroups: groups of centroids in which those centroids are looked for, for each query token (scaled codec).
-        merge: query tokens with at least this cosine are merged until the last stage (scaled codec); 1 merges none.
+        ngroups: groups of centroids in which those centroids are looked for, for each query token (scaled
+            codec).
+        merge: query tokens with at least this cosine are merged until the last stage (scaled codec); 1
+            merges none.
         scan: True scores every document, False always generates candidates, None decides by size.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class ScaledQuery:
         return top_pools(pools, count)
 
     def centroids(self, params: SearchParams) -> tuple[npt.NDArray[np.uint32], FloatArray]:
-        """The best centroids of each token, and the first that is not wanted: u32, f32 ``[m, nprobe + 1]``."""
+        """The best centroids of each token and the first not wanted: u32, f32 ``[m, nprobe + 1]``."""
         codec = self.codec
         count = min(params.nprobe + 1, codec.ncentroids)
         groups = np.zeros((len(self.merged), 1), dtype=np.uint32)
@@ -90,6 +91,6 @@ class ScaledQuery:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]`` on the reconstructed vectors, of all tokens."""
         return kernels.maxsim_decoded(self.rotated, *self._tokens(segment), segment.offsets, docs)
 
-    def _tokens(self, segment: Segment) -> tuple[object, ...]:
+    def _tokens(self, segment: Segment) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
         arrays = segment.arrays
         return (arrays["codes"], arrays["residuals"], arrays["gains"], *self.codec.kernel_arrays)

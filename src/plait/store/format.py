@@ -121,7 +121,7 @@ def write_array(folder: Path, name: str, array: Array, dtype: str) -> int:
 
 
 class ArrayStream:
-    """A ``.npy`` file that grows by rows; it is whole once ``close`` has written its length and flushed it."""
+    """A ``.npy`` file that grows by rows; whole once ``close`` has written its length and flushed it."""
 
     def __init__(self, folder: Path, name: str, dtype: str, row_shape: tuple[int, ...]) -> None:
         self.path = folder / f"{name}.npy"

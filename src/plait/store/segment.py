@@ -136,14 +136,14 @@ def _inverted(
 
 def _decoder(codec: ScaledCodec, tokens: dict[str, layout.Array]) -> Decode:
     def decode(rows: npt.NDArray[np.int64]) -> FloatArray:
-        chosen = (tokens[name][rows] for name in ("codes", "residuals", "gains"))
-        return kernels.decode_scaled(*chosen, *codec.kernel_arrays)
+        codes, residuals, gains = (tokens[name][rows] for name in ("codes", "residuals", "gains"))
+        return kernels.decode_scaled(codes, residuals, gains, *codec.kernel_arrays)
 
     return decode
 
 
 def _child_arrays(children: Children) -> dict[str, tuple[layout.Array, str]]:
-    arrays = {
+    arrays: dict[str, layout.Array] = {
         "child_centroids": children.rows,
         "child_scales": children.scales,
         "child_counts": children.counts,
