@@ -258,7 +258,7 @@ struct TopRowsArgs {
 
 struct GatherTopArgs {
     const uint32_t* lists;
-    const float* scores;
+    const float* gains;
     int64_t nq;
     int64_t nprobe;
     const int64_t* list_offsets;

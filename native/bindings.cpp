@@ -564,14 +564,14 @@ Listed listed_of(const Array& docs) {
     return {reinterpret_cast<const uint8_t*>(plain.data), plain.rows, 4};
 }
 
-nb::object gather_top(const Kernels& kernels, const Array& lists, const Array& scores, const Array& list_offsets,
+nb::object gather_top(const Kernels& kernels, const Array& lists, const Array& gains, const Array& list_offsets,
                       const Array& list_docs, const std::optional<Array>& allowed, int64_t ndocs, int64_t count) {
     const auto list = view<uint32_t>(lists, "lists", 2);
-    const auto value = view<float>(scores, "scores", 2);
+    const auto value = view<float>(gains, "gains", 2);
     const auto offsets = view<int64_t>(list_offsets, "list_offsets", 1);
     const Listed listed = listed_of(list_docs);
-    require_size("scores", value.rows, list.rows, "rows");
-    require_size("scores", value.columns, list.columns, "columns");
+    require_size("gains", value.rows, list.rows, "rows");
+    require_size("gains", value.columns, list.columns, "columns");
     require(offsets.rows >= 1, "list_offsets must have at least one entry");
     require(ndocs >= 0 && ndocs < INT64_C(0xffffffff), "ndocs must be between 0 and 2**32 - 2, got " + std::to_string(ndocs));
     require(count >= 0, "count must not be negative, got " + std::to_string(count));
@@ -684,7 +684,7 @@ NB_MODULE(_native, m) {
         .def("merge_tokens", &merge_tokens, arg("query"), arg("similarity"))
         .def("top_rows", &top_rows, arg("query"), arg("probes"), arg("group_offsets"), arg("rows8"),
              arg("row_scales"), arg("count"))
-        .def("gather_top", &gather_top, arg("lists"), arg("scores"), arg("list_offsets"), arg("list_docs"),
+        .def("gather_top", &gather_top, arg("lists"), arg("gains"), arg("list_offsets"), arg("list_docs"),
              arg("allowed").none(), arg("ndocs"), arg("count"))
         .def("invert", &invert, arg("codes"), arg("offsets"), arg("nlists"), arg("nbytes"));
 }

@@ -163,57 +163,13 @@ struct ListDocs {
 };
 
 struct Met {
-    uint32_t doc;    // 1 + the document; 0: none
-    uint32_t token;  // 1 + the last query token that met it
     float score;
+    uint32_t token;  // 1 + the last query token that met the document; 0: none did
 };
 
-// A score for each document met. Few of many documents are met, so they are found by hashing, unless
-// there are so few documents that each may have its own place.
-class Scores {
-public:
-    Scores(int64_t postings, int64_t ndocs)
-        : bits_(table_bits(smaller_of(postings, ndocs))), hashed_(ndocs > int64_t{1} << bits_),
-          entries_(hashed_ ? int64_t{1} << bits_ : ndocs), touched_(smaller_of(postings, ndocs)) {}
-
-    explicit operator bool() const { return entries_ && touched_; }
-    int64_t found() const { return found_; }
-    const Met& operator[](int64_t i) const { return entries_[touched_[i]]; }
-
-    PLAIT_INLINE void fetch(uint32_t doc) const { prefetch(entries_.data() + place_of(doc)); }
-
-    PLAIT_INLINE void add(uint32_t doc, uint32_t token, float gain) {
-        uint32_t place = place_of(doc);
-        if (hashed_) {
-            const uint32_t mask = (uint32_t{1} << bits_) - 1;
-            while (entries_[place].doc && entries_[place].doc != doc + 1) place = (place + 1) & mask;
-        }
-        Met& entry = entries_[place];
-        if (!entry.doc) {
-            touched_[found_++] = place;
-            entry.doc = doc + 1;
-        }
-        if (entry.token == token) return;
-        entry.token = token;
-        entry.score += gain;
-    }
-
-private:
-    static int table_bits(int64_t most) {
-        int bits = 10;
-        while (bits < 31 && int64_t{1} << bits < 2 * most) ++bits;
-        return bits;
-    }
-    PLAIT_INLINE uint32_t place_of(uint32_t doc) const {
-        return hashed_ ? (doc * 0x9e3779b1u) >> (32 - bits_) : doc;
-    }
-
-    int bits_;
-    bool hashed_;
-    Scratch<Met> entries_;
-    Scratch<uint32_t> touched_;
-    int64_t found_ = 0;
-};
+// Documents whose scores are held at a time: half a megabyte, so that random additions stay in the cache. Of
+// more documents lists have too few in each block, so blocks are larger.
+inline int64_t docs_per_block(int64_t ndocs) { return ndocs <= int64_t{1} << 22 ? 1 << 16 : 1 << 17; }
 
 // The `count` largest of keys, in any order, by digits from the top: moved to the front.
 inline void keep_largest(uint64_t* keys, int64_t size, int64_t count, uint64_t* spare) {
@@ -255,8 +211,7 @@ inline void sort_by_low(uint64_t* keys, int64_t size, uint64_t* spare) {
     }
 }
 
-Status check_lists(const GatherTopArgs& args, int64_t& postings) {
-    postings = 0;
+Status check_lists(const GatherTopArgs& args) {
     for (int64_t i = 0; i < args.nq * args.nprobe; ++i) {
         if (args.lists[i] == kNoRow) continue;
         if (args.lists[i] >= args.nlists) return {Fault::probe, i};
@@ -264,71 +219,162 @@ Status check_lists(const GatherTopArgs& args, int64_t& postings) {
         const int64_t begin = args.list_offsets[list], end = args.list_offsets[list + 1];
         if (begin < 0 || begin > end || end > args.nlisted)
             return {Fault::list, begin < 0 || begin > args.nlisted ? list : list + 1};
-        postings += end - begin;
     }
     return kDone;
 }
 
-template <int kBytes>
-PLAIT_INLINE Status visit_list(const GatherTopArgs& args, int64_t list, uint32_t token, float gain, Scores& scores) {
-    constexpr int64_t kAhead = 12;
-    const ListDocs<kBytes> docs{args.list_docs, args.nlisted};
-    const int64_t begin = args.list_offsets[list], end = args.list_offsets[list + 1];
-    for (int64_t i = begin; i < end; ++i) {
-        if (i + kAhead < end && docs[i + kAhead] < args.ndocs) scores.fetch(docs[i + kAhead]);
-        const uint32_t doc = docs[i];
-        if (doc >= args.ndocs) return {Fault::pid, i};
-        if (args.allowed && !args.allowed[doc]) continue;
-        scores.add(doc, token, gain);
-    }
-    return kDone;
-}
+// The keys with the largest scores seen so far: a few times as many as are wanted, cut back now and then.
+class BestKeys {
+public:
+    explicit BestKeys(int64_t count)
+        : count_(count), room_(4 * count + 2048), keys_(room_, false), spare_(room_, false),
+          floor_(count ? 0 : ~uint64_t{0}) {}
+    explicit operator bool() const { return keys_ && spare_; }
 
+    PLAIT_INLINE void offer(uint64_t key) {
+        if (key < floor_) return;
+        keys_[size_++] = key;
+        if (size_ == room_) cut();
+    }
+    void cut() {
+        if (size_ <= count_) return;
+        keep_largest(keys_.data(), size_, count_, spare_.data());
+        size_ = count_;
+        floor_ = ~uint64_t{0};
+        for (int64_t i = 0; i < size_; ++i) floor_ = keys_[i] < floor_ ? keys_[i] : floor_;
+    }
+    int64_t size() const { return size_; }
+    uint64_t* keys() { return keys_.data(); }
+    uint64_t* spare() { return spare_.data(); }
+
+private:
+    int64_t count_, room_;
+    Scratch<uint64_t> keys_, spare_;
+    int64_t size_ = 0;
+    uint64_t floor_;
+};
+
+// Visits all lists once for each block of documents. Documents ascend in a list, so each list is read
+// from where the block before left it.
 template <int kBytes>
-Status gather_lists(const GatherTopArgs& args, Scores& scores) {
-    for (int64_t token = 0; token < args.nq; ++token) {
-        const uint32_t* lists = args.lists + token * args.nprobe;
-        const float* values = args.scores + token * args.nprobe;
-        int64_t count = 0;
-        for (int64_t i = 0; i < args.nprobe; ++i) count += lists[i] != kNoRow;
+class Gathering {
+public:
+    explicit Gathering(const GatherTopArgs& args)
+        : args_(args), docs_{args.list_docs, args.nlisted}, block_(docs_per_block(args.ndocs)),
+          met_(smaller_of(block_, args.ndocs)), touched_(smaller_of(block_, args.ndocs), false),
+          next_(args.nq * args.nprobe), counts_(args.nq), best_(args.count) {}
+    explicit operator bool() const { return met_ && touched_ && next_ && counts_ && best_; }
+    BestKeys& best() { return best_; }
+
+    Status run() {
+        for (int64_t token = 0; token < args_.nq; ++token)
+            for (int64_t i = 0; i < args_.nprobe; ++i) {
+                const int64_t at = token * args_.nprobe + i;
+                if (args_.lists[at] == kNoRow) continue;
+                next_[at] = args_.list_offsets[args_.lists[at]];
+                counts_[token] = i + 1;
+            }
+        for (int64_t first = 0; first < args_.ndocs; first += block_) {
+            const int64_t end = smaller_of(args_.ndocs, first + block_);
+            found_ = 0;
+            for (int64_t token = 0; token < args_.nq; ++token)
+                if (const Status status = visit(token, first, end); status.fault != Fault::none) return status;
+            offer(first);
+        }
+        return ends();
+    }
+
+private:
+    Status visit(int64_t token, int64_t first, int64_t end) {
+        const uint32_t* lists = args_.lists + token * args_.nprobe;
+        const float* gains = args_.gains + token * args_.nprobe;
+        const int64_t count = counts_[token];
         for (int64_t i = 0; i < count; ++i) {
             if (lists[i] == kNoRow) continue;
-            if (i + 1 < count && lists[i + 1] != kNoRow)
-                prefetch_range(args.list_docs + args.list_offsets[lists[i + 1]] * kBytes, 256);
-            const float gain = values[i] - values[count - 1];
-            const Status status = visit_list<kBytes>(args, lists[i], static_cast<uint32_t>(token + 1), gain, scores);
+            if (!first && i + 1 < count && lists[i + 1] != kNoRow)
+                prefetch_range(args_.list_docs + args_.list_offsets[lists[i + 1]] * kBytes, 256);
+            int64_t& next = next_[token * args_.nprobe + i];
+            const int64_t stop = args_.list_offsets[lists[i] + 1];
+            const Status status = args_.allowed ? add<true>(next, stop, first, end, token, gains[i])
+                                                : add<false>(next, stop, first, end, token, gains[i]);
             if (status.fault != Fault::none) return status;
         }
+        return kDone;
     }
-    return kDone;
-}
 
-Status gather_top(GatherTopArgs& args) {
-    int64_t postings;
-    if (const Status status = check_lists(args, postings); status.fault != Fault::none) return status;
-    Scores scores(postings, args.ndocs);
-    if (!scores) return {Fault::memory, 0};
-    const Status status = args.nbytes == 2   ? gather_lists<2>(args, scores)
-                          : args.nbytes == 3 ? gather_lists<3>(args, scores)
-                                             : gather_lists<4>(args, scores);
-    if (status.fault != Fault::none) return status;
-    const int64_t met = scores.found();
-    args.found = smaller_of(met, args.count);
-    Scratch<uint64_t> keys(met), spare(met);
-    if (!keys || !spare) return {Fault::memory, 0};
-    for (int64_t i = 0; i < met; ++i) {
-        const Met& entry = scores[i];
-        const uint32_t rank = static_cast<uint32_t>(ordered(entry.score)) ^ 0x80000000u;
-        keys[i] = static_cast<uint64_t>(rank) << 32 | (0xffffffffu - (entry.doc - 1));
+    template <bool kMasked>
+    PLAIT_INLINE Status add(int64_t& next, int64_t stop, int64_t first, int64_t end, int64_t token, float gain) {
+        const uint32_t stamp = static_cast<uint32_t>(token + 1), bits = unaligned<uint32_t>(&gain);
+        Met* met = met_.data();
+        uint32_t* touched = touched_.data();
+        int64_t found = found_, i = next;
+        for (; i < stop; ++i) {
+            const uint32_t doc = docs_[i];
+            if (doc >= end) break;
+            if (doc < first) return {Fault::pid, i};
+            if (kMasked && !args_.allowed[doc]) continue;
+            Met& entry = met[doc - first];
+            touched[found] = static_cast<uint32_t>(doc - first);
+            found += !entry.token;
+            // Without a branch: whether a document was met before is not predictable.
+            const uint32_t once = bits & (uint32_t{0} - static_cast<uint32_t>(entry.token != stamp));
+            entry.score += unaligned<float>(&once);
+            entry.token = stamp;
+        }
+        next = i;
+        found_ = found;
+        return kDone;
     }
-    keep_largest(keys.data(), met, args.found, spare.data());
+
+    void offer(int64_t first) {
+        for (int64_t i = 0; i < found_; ++i) {
+            Met& entry = met_[touched_[i]];
+            const uint32_t rank = static_cast<uint32_t>(ordered(entry.score)) ^ 0x80000000u;
+            best_.offer(static_cast<uint64_t>(rank) << 32 | (0xffffffffu - static_cast<uint32_t>(first + touched_[i])));
+            entry = {};
+        }
+    }
+
+    // What is left of a list after the last block is out of range, or out of order.
+    Status ends() const {
+        for (int64_t at = 0; at < args_.nq * args_.nprobe; ++at)
+            if (args_.lists[at] != kNoRow && next_[at] < args_.list_offsets[args_.lists[at] + 1])
+                return {Fault::pid, next_[at]};
+        return kDone;
+    }
+
+    const GatherTopArgs& args_;
+    const ListDocs<kBytes> docs_;
+    const int64_t block_;
+    Scratch<Met> met_;
+    Scratch<uint32_t> touched_;
+    Scratch<int64_t> next_, counts_;
+    BestKeys best_;
+    int64_t found_ = 0;
+};
+
+template <int kBytes>
+Status gather_best(GatherTopArgs& args) {
+    Gathering<kBytes> gathering(args);
+    if (!gathering) return {Fault::memory, 0};
+    if (const Status status = gathering.run(); status.fault != Fault::none) return status;
+    BestKeys& best = gathering.best();
+    best.cut();
+    args.found = best.size();
+    uint64_t* keys = best.keys();
     for (int64_t i = 0; i < args.found; ++i) keys[i] ^= 0xffffffffu;  // documents instead of their complements
-    sort_by_low(keys.data(), args.found, spare.data());
+    sort_by_low(keys, args.found, best.spare());
     for (int64_t i = 0; i < args.found; ++i) {
         args.docs[i] = static_cast<uint32_t>(keys[i]);
         args.best[i] = unordered(static_cast<int32_t>(static_cast<uint32_t>(keys[i] >> 32) ^ 0x80000000u));
     }
     return kDone;
+}
+
+Status gather_top(GatherTopArgs& args) {
+    if (const Status status = check_lists(args); status.fault != Fault::none) return status;
+    if (args.nbytes == 2) return gather_best<2>(args);
+    return args.nbytes == 3 ? gather_best<3>(args) : gather_best<4>(args);
 }
 
 // Calls `put(list, doc)` once for each list that a document has a token in.

@@ -115,7 +115,7 @@ class Kernels:
     def gather_top(
         self,
         lists: Array,
-        scores: F32,
+        gains: F32,
         list_offsets: Array,
         list_docs: Array,
         allowed: Array | None,

@@ -335,7 +335,7 @@ def top_rows(
 
 def gather_top(
     lists: Array,
-    scores: F32,
+    gains: F32,
     list_offsets: Array,
     list_docs: Array,
     allowed: Array | None,
@@ -344,15 +344,14 @@ def gather_top(
 ) -> tuple[npt.NDArray[np.uint32], F32]:
     """The documents that the lists speak for most.
 
-    For each query token the lists are visited in the order given, best first. The first time a document is
-    met for a token, ``s - m`` is added to its score, where ``s`` is the list's score and ``m`` that of the
-    token's last list: the imputed score of documents that were not met (WARP, Scheerer et al. 2025,
-    section 4.2).
-    Tokens are visited in order.
+    For each query token the lists are visited in the order given. The first time a document is met for a
+    token, the list's gain is added to its score. With the best list first, and as gain what a list scores
+    above what documents not met are thought to have, this is MaxSim with imputation (WARP, Scheerer et al.
+    2025, section 4.2). Tokens are visited in order.
 
     Args:
-        lists: u32 ``[nq, p]``; ``NO_ROW`` is passed over, and stands at the end of a row only.
-        scores: f32 ``[nq, p]``, descending in each row.
+        lists: u32 ``[nq, p]``; ``NO_ROW`` is passed over.
+        gains: f32 ``[nq, p]``.
         list_offsets: i64 ``[nlists + 1]``.
         list_docs: u16 or u32 ``[n]``, or u8 ``[n, 3]`` (24 bits, little-endian): documents, ascending in
             each list.
@@ -368,16 +367,15 @@ def gather_top(
     total = np.zeros(ndocs, dtype=np.float32)
     met = np.zeros(ndocs, dtype=bool)
     for token in range(len(lists)):
-        valid = int(np.count_nonzero(lists[token] != NO_ROW))
         seen = np.zeros(ndocs, dtype=bool)
-        for place in range(valid):
+        for place in np.flatnonzero(lists[token] != NO_ROW):
             number = lists[token, place]
             docs = plain[list_offsets[number] : list_offsets[number + 1]]
             docs = docs[~seen[docs]]
             seen[docs] = True
             if allowed is not None:
                 docs = docs[allowed[docs] != 0]
-            total[docs] += scores[token, place] - scores[token, valid - 1]
+            total[docs] += gains[token, place]
             met[docs] = True
     found = np.flatnonzero(met)
     order = np.lexsort((found, -total[found]))[:count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,18 @@ from plait.search.params import SearchParams
 from plait.search.pool import Docs, Mask, Pool, top_pools
 from plait.store import Segment
 from plait.types import FloatArray
+
+import os
+#: So many times ``nprobe`` lists are ranked for each token.
+DEPTH = int(os.environ.get('DEPTH','2'))
+#: Documents that a token's lists do not hold are thought to be so much further from it than the nearest
+#: list left out, in cosine.
+UNMET = np.float32(os.environ.get('UNMET','.05'))
+#: Query tokens that the int8 kernels score for half the price of more; how similar tokens are merged until so
+#: few are left; and documents beyond twice the hits wanted that a score of so few passes on.
+LANES = 16
+COARSE = (0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
+SPARE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,21 +59,44 @@ class ScaledQuery:
             return self.rotated
         return kernels.merge_tokens(self.rotated, self.merge)
 
+    @cached_property
+    def coarse(self) -> FloatArray:
+        """f32 ``[at most LANES, width]``, if tokens are that similar: what a first look scores."""
+        tokens = self.merged
+        for similarity in COARSE:
+            if len(tokens) <= LANES:
+                break
+            tokens = kernels.merge_tokens(self.rotated, similarity)
+        return tokens
+
+    @cached_property
+    def bonus(self) -> FloatArray:
+        """f32 ``[at most nq]``: what a token adds to the score of a document for being met at all."""
+        return UNMET * np.sqrt(np.einsum("ij,ij->i", self.merged, self.merged))
+
     def candidates(self, segments: list[tuple[Segment, Mask]], params: SearchParams, k: int) -> list[Pool]:
         """The documents worth rescoring, over all segments of this codec."""
         count = max(params.ndocs, k)
         centroids = self.centroids(params)
         pools = []
         for segment, mask in segments:
-            lists, scores = self.lists(segment, params, centroids)
+            lists, gains = self.lists(segment, params, centroids)
             ivf = segment.ivf_offsets, segment.arrays["ivf_docs"]
-            pools.append(Pool(segment, *kernels.gather_top(lists, scores, *ivf, mask, segment.ndocs, count)))
-        return top_pools(pools, count)
+            pools.append(Pool(segment, *kernels.gather_top(lists, gains, *ivf, mask, segment.ndocs, count)))
+        return self.shortlist(top_pools(pools, count), k)
+
+    def shortlist(self, pools: list[Pool], k: int) -> list[Pool]:
+        """Those worth the scores of all merged tokens, where scores of fewer cost half as much."""
+        wanted = 2 * k + SPARE
+        if len(self.merged) <= LANES or sum(len(pool.docs) for pool in pools) <= 2 * wanted:
+            return pools
+        scored = [replace(pool, scores=self._maxsim(self.coarse, pool.segment, pool.docs)) for pool in pools]
+        return top_pools(scored, wanted)
 
     def centroids(self, params: SearchParams) -> tuple[npt.NDArray[np.uint32], FloatArray]:
-        """The best centroids of each token and the first not wanted: u32, f32 ``[m, nprobe + 1]``."""
+        """The best centroids of each token: u32, f32 ``[m, DEPTH * nprobe]``."""
         codec = self.codec
-        count = min(params.nprobe + 1, codec.ncentroids)
+        count = min(DEPTH * params.nprobe, codec.ncentroids)
         groups = np.zeros((len(self.merged), 1), dtype=np.uint32)
         if len(codec.heads) > 1:
             everything = np.array([0, len(codec.heads)], dtype=np.int64)
@@ -76,21 +111,52 @@ class ScaledQuery:
     def lists(
         self, segment: Segment, params: SearchParams, centroids: tuple[npt.NDArray[np.uint32], FloatArray]
     ) -> tuple[npt.NDArray[np.uint32], FloatArray]:
-        """The lists of a segment to visit for each token: of the centroids, or of their best children."""
+        """The lists of a segment to visit for each token and their gains: of centroids, or of their children."""
         if segment.child_offsets is None:
-            return centroids
+            return most_telling(*centroids, self.bonus, params.nprobe)
         rows, scales = segment.arrays["child_centroids"], segment.arrays["child_scales"]
-        count = min(params.nprobe + 1, len(rows))
-        return kernels.top_rows(self.merged, centroids[0], segment.child_offsets, rows, scales, count)
+        count = min(DEPTH * params.nprobe, len(rows))
+        found = kernels.top_rows(self.merged, centroids[0], segment.child_offsets, rows, scales, count)
+        return most_telling(*found, self.bonus, params.nprobe)
 
     def rescore(self, segment: Segment, docs: Docs) -> FloatArray:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]``, from their codes in int8, of the merged tokens."""
-        return kernels.maxsim_scaled(self.merged, *self._tokens(segment), segment.offsets, docs)
+        return self._maxsim(self.merged, segment, docs)
 
     def refine(self, segment: Segment, docs: Docs) -> FloatArray:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]`` on the reconstructed vectors, of all tokens."""
         return kernels.maxsim_decoded(self.rotated, *self._tokens(segment), segment.offsets, docs)
 
+    def _maxsim(self, tokens: FloatArray, segment: Segment, docs: Docs) -> FloatArray:
+        return kernels.maxsim_scaled(tokens, *self._tokens(segment), segment.offsets, docs)
+
     def _tokens(self, segment: Segment) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
         arrays = segment.arrays
         return (arrays["codes"], arrays["residuals"], arrays["gains"], *self.codec.kernel_arrays)
+
+
+def most_telling(
+    lists: npt.NDArray[np.uint32], scores: FloatArray, bonus: FloatArray, nprobe: int
+) -> tuple[npt.NDArray[np.uint32], FloatArray]:
+    """Of all tokens' lists those that stand out most from the last list of their token, and their gains.
+
+    Tokens whose lists all score alike tell documents apart less than tokens that are near few of their
+    lists; for the same work more of the best documents are found (decision 0012). Documents that a token
+    does not meet are imputed ``bonus`` less than what the first list scores that is left out.
+
+    Args:
+        lists: u32 ``[nq, p]``, best first.
+        scores: f32 ``[nq, p]``, -inf where there is no list.
+        bonus: f32 ``[nq]``.
+        nprobe: lists wanted, on average, for each token.
+    """
+    last = scores[:, -1:]
+    if np.isneginf(last).any():
+        last = np.min(scores, axis=1, keepdims=True, initial=np.inf, where=np.isfinite(scores))
+    gains = scores - last
+    place = max(0, gains.size - nprobe * len(gains))
+    left_out = gains < max(0.0, np.partition(gains, place, axis=None)[place])
+    left_out[:, 0] = False
+    first = np.minimum(np.count_nonzero(~left_out, axis=1), scores.shape[1] - 1)
+    imputed = np.maximum(scores[np.arange(len(scores)), first], last[:, 0]) - bonus
+    return np.where(left_out, np.uint32(kernels.NO_ROW), lists), scores - imputed[:, None]
