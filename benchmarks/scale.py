@@ -15,7 +15,6 @@ and 100 milliseconds per query, queries per second on 1 and 2 threads, and two r
 from __future__ import annotations
 
 import argparse
-import inspect
 import itertools
 import json
 import tempfile
@@ -43,23 +42,6 @@ KS = (10, 100)
 THREADS = (1, 2)
 
 
-def add(index: plait.Index, corpus: Corpus, threads: int) -> None:
-    """Stream the corpus into the index."""
-    if "level" in inspect.signature(plait.Index.create).parameters:
-        index.add(vectors=iter(corpus), ids=corpus.ids(), threads=threads)
-        return
-    # An engine whose add takes everything at once: for small corpora only.
-    facts = corpus.facts()
-    vectors = np.empty((facts["tokens"], facts["dim"]), np.float32)
-    doclens, end = [], 0
-    for chunk in corpus:
-        vectors[end : end + chunk.ntokens] = chunk.vectors
-        doclens.append(chunk.doclens)
-        end += chunk.ntokens
-    everything = plait.TokenEmbeddings(vectors, np.concatenate(doclens))
-    index.add(vectors=everything, ids=list(corpus.ids()), threads=threads)
-
-
 def defaults(k: int, index: plait.Index) -> plait.SearchParams:
     """What Index.search uses when it is given no parameters."""
     return plait.SearchParams.for_k(k, len(index))
@@ -71,7 +53,7 @@ def build(vectors: Path, documents: int, path: Path, settings: Settings, threads
     facts = corpus.facts()
     before = measure.rss()
     with measure.Stopwatch() as watch, plait.Index.create(path, dim=facts["dim"], **settings) as index:
-        add(index, corpus, threads)
+        index.add_stream(iter(corpus), ids=corpus.ids(), expected=documents, threads=threads)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return facts | {
         "build_cpu_s": round(watch.cpu, 2),

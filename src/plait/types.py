@@ -105,6 +105,9 @@ class TokenEmbeddings:
 
     def require_finite(self, what: str = "vectors") -> None:
         """Raise NonFiniteVectors, naming the first text that holds a NaN or an infinity."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            if np.isfinite(self.vectors.sum()):  # a tenth of the cost of looking at each
+                return
         finite = np.isfinite(self.vectors).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite))

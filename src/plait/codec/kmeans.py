@@ -16,8 +16,10 @@ from plait.types import FloatArray, offsets_of
 ROWS_PER_BLOCK = 16_384
 #: From this many centroids on they are searched through groups.
 MIN_GROUPED = 1024
-#: Groups searched for each vector.
-GROUPS_SEARCHED = 6
+#: Groups searched for each vector, and while centroids are still moving. Of 65,536 centroids on real tokens 3
+#: leave .298 of the energy to the residual, 4 .295, 6 .293 and 16 .291; time goes with them.
+GROUPS_SEARCHED = 4
+GROUPS_ROUGHLY = 3
 
 
 def fit_centroids(
@@ -48,7 +50,7 @@ def fit_centroids(
     chosen = np.sort(rng.choice(len(sample), size=ncentroids, replace=False))
     centroids = normalise(sample[chosen])
     for iteration in range(niters):
-        codes = Assigner.of(centroids)(sample, threads)
+        codes = Assigner.of(centroids)(sample, threads, GROUPS_ROUGHLY)
         sums, counts = kernels.sum_by_centroid(sample, codes, ncentroids)
         empty = np.flatnonzero(counts == 0)
         sums[empty] = sample[rng.integers(len(sample), size=len(empty))]

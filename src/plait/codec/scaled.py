@@ -148,7 +148,8 @@ class ScaledCodec:
         rng = np.random.default_rng(seed)
         ncentroids = min(centroid_count(ntokens or len(vectors)), len(vectors))
         order = rng.permutation(len(vectors))
-        training = vectors[np.sort(order[: SAMPLE_PER_CENTROID * ncentroids])]
+        chosen = np.sort(order[: SAMPLE_PER_CENTROID * ncentroids])
+        training = vectors[chosen] if len(chosen) < len(vectors) else vectors
         centroids = fit_centroids(training, ncentroids, seed=seed, threads=threads, progress=progress)
         sample = np.ascontiguousarray(vectors[np.sort(order[:DETAIL_SAMPLE])])
         rotation, variances = detail_basis(sample, centroids[Assigner.of(centroids)(sample, threads)])
@@ -265,7 +266,8 @@ def detail_basis(vectors: FloatArray, centroids: FloatArray) -> tuple[FloatArray
         rotation f32 ``[dim, width]`` and variances f32 ``[width]``; columns beyond dim are zero.
     """
     detail = vectors - (vectors * centroids).sum(axis=1, keepdims=True) * centroids
-    variances, basis = np.linalg.eigh(detail.T.astype(np.float64) @ detail / max(1, len(detail)))
+    precise = detail.astype(np.float64)
+    variances, basis = np.linalg.eigh(precise.T @ precise / max(1, len(detail)))
     variances, basis = variances[::-1].clip(0), basis[:, ::-1]
     dim = vectors.shape[1]
     # Eigenvectors come with either sign; the larger half points up, whatever library found them.

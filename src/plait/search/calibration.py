@@ -18,7 +18,7 @@ EFFORTS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 #: The curves are measured for these numbers of hits.
 DEPTHS = (10, 100)
 #: Up to so many tokens the truth is a full scan, beyond it is a search with ``DEEP`` times the effort.
-SCANNED_TOKENS = 16_777_216
+SCANNED_TOKENS = 1 << 20
 DEEP = 12.0
 
 

@@ -138,7 +138,8 @@ class IndexWriter:
         rows: list[CodecRow],
     ) -> tuple[int, Codec]:
         new = sample() if sample else np.concatenate([chunk.vectors for chunk in held])
-        codec = self._fit(np.concatenate([self._stored_sample(len(new)), new]), total)
+        old = self._stored_sample(len(new))
+        codec = self._fit(np.concatenate([old, new]) if len(old) else new, total)
         kind = kind_of(codec)
         nbits = codec.nbits if isinstance(codec, ResidualCodec) else None
         number = self.catalog.add_codec(kind, nbits, codec.ncentroids, total)
