@@ -9,6 +9,7 @@ namespace plait::PLAIT_ISA {
 namespace {
 
 constexpr uint32_t kNoRow = 0xffffffffu;
+constexpr int64_t kGroupsAhead = 2, kListsAhead = 2;
 
 // Rows of floats, each padded with zeros to whole blocks of 16.
 class PaddedRows {
@@ -72,6 +73,7 @@ public:
         floor_ = kMinusInfinity;
         for (int64_t i = 0; i < args_.nprobes; ++i) {
             const int64_t at = token * args_.nprobes + i;
+            if (i + kGroupsAhead < args_.nprobes) fetch(args_.probes[at + kGroupsAhead]);
             if (args_.probes[at] == kNoRow) continue;
             if (args_.probes[at] >= args_.ngroups) return {Fault::probe, at};
             const int64_t group = args_.probes[at];
@@ -94,6 +96,15 @@ private:
             query_[d] = static_cast<int8_t>(unaligned<uint32_t>(&sum));
             sum_ += query_[d];
         }
+    }
+
+    // The first rows of a group that is visited soon: small groups lie anywhere.
+    void fetch(uint32_t group) const {
+        if (group >= args_.ngroups) return;
+        const int64_t begin = args_.group_offsets[group], end = args_.group_offsets[group + 1];
+        if (begin < 0 || begin >= end || end > args_.nrows) return;
+        prefetch_range(args_.rows + begin * args_.width, smaller_of<int64_t>(end - begin, 16) * args_.width);
+        prefetch(args_.row_scales + begin);
     }
 
     void visit(int64_t begin, int64_t end) {
@@ -169,7 +180,7 @@ struct Met {
 
 // Documents whose scores are held at a time: half a megabyte, so that random additions stay in the cache. Of
 // more documents lists have too few in each block, so blocks are larger.
-inline int64_t docs_per_block(int64_t ndocs) { return ndocs <= int64_t{1} << 22 ? 1 << 16 : 1 << 17; }
+inline int64_t docs_per_block(int64_t ndocs) { return ndocs <= int64_t{1} << 22 ? 1 << 17 : 1 << 17; }
 
 // The `count` largest of keys, in any order, by digits from the top: moved to the front.
 inline void keep_largest(uint64_t* keys, int64_t size, int64_t count, uint64_t* spare) {
@@ -291,8 +302,7 @@ private:
         const int64_t count = counts_[token];
         for (int64_t i = 0; i < count; ++i) {
             if (lists[i] == kNoRow) continue;
-            if (!first && i + 1 < count && lists[i + 1] != kNoRow)
-                prefetch_range(args_.list_docs + args_.list_offsets[lists[i + 1]] * kBytes, 256);
+            if (!first && i + kListsAhead < count && lists[i + kListsAhead] != kNoRow) fetch(lists[i + kListsAhead]);
             int64_t& next = next_[token * args_.nprobe + i];
             const int64_t stop = args_.list_offsets[lists[i] + 1];
             const Status status = args_.allowed ? add<true>(next, stop, first, end, token, gains[i])
@@ -300,6 +310,11 @@ private:
             if (status.fault != Fault::none) return status;
         }
         return kDone;
+    }
+
+    void fetch(int64_t list) const {
+        const int64_t begin = args_.list_offsets[list], size = args_.list_offsets[list + 1] - begin;
+        prefetch_range(args_.list_docs + begin * kBytes, smaller_of<int64_t>(size * kBytes, 1024));
     }
 
     template <bool kMasked>

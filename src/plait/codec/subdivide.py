@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,14 @@ SAMPLE_PER_CHILD, ROUNDS = 24, 3
 PARENTS_SEARCHED = 3
 TOKENS_PER_BLOCK = 131_072
 #: Tokens whose groups are gone through together.
-TOKENS_PER_BATCH = 33_554_432
+TOKENS_PER_BATCH = 1 << 26
 
-#: Gives the vectors f32 ``[m, width]``, rotated, of some tokens of the segment i64 ``[m]``.
-Decode = Callable[[npt.NDArray[np.int64]], FloatArray]
+Numbers = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint32]
+#: Gives the vectors f32 ``[m, width]``, rotated, of the tokens at some places i64 ``[m]`` of those loaded.
+Decode = Callable[[Numbers], FloatArray]
+#: Copies what the segment holds of some tokens i64 ``[m]``, ascending, into memory.
+Load = Callable[[Numbers], Decode]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +63,13 @@ def worthwhile(codec: ScaledCodec, ntokens: int) -> bool:
 def subdivide(
     codec: ScaledCodec,
     codes: npt.NDArray[np.uint16],
-    decode: Decode,
-    out: npt.NDArray[np.uint32],
+    load: Load,
+    out: Codes,
     *,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    rest: Callable[[], None] = lambda: None,
 ) -> Children:
     """Find children, and the child of each token.
 
@@ -72,27 +78,37 @@ def subdivide(
     Args:
         codec: whose centroids get children.
         codes: u16 ``[ntokens]``, may be memory-mapped.
-        decode: gives vectors.
+        load: gives vectors.
         out: u32 ``[ntokens]``, to be filled with the child of each token.
         seed: of the choice of samples.
         threads: None for all cores.
         progress: called with ``(groups done, groups in all)``.
+        rest: called between batches, when nothing that was read has to stay in memory.
     """
-    per_code = np.bincount(codes, minlength=codec.ncentroids)
+    per_code = np.zeros(codec.ncentroids, dtype=np.int64)
+    for block in row_blocks(len(codes), TOKENS_PER_BATCH):
+        per_code += np.bincount(codes[block], minlength=codec.ncentroids)
     counts = np.maximum(1, np.rint(per_code / TOKENS_PER_CHILD)).astype(np.int64)
     firsts = offsets_of(counts)
 
-    def work(group: int, tokens: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    def divide(
+        batch: _Batch, decode: Decode, found: Codes, member: tuple[int, Numbers]
+    ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+        group, places = member
         begin, end = codec.group_offsets[group : group + 2]
         family = _Family(codec, int(begin), counts[begin:end], np.random.default_rng((seed, group)))
-        rows, scales = family.train(tokens, codes, decode)
-        for block in row_blocks(len(tokens), TOKENS_PER_BLOCK):
-            out[tokens[block]] = firsts[begin] + family.nearest(decode(tokens[block]), rows, scales)
+        rows, scales = family.train(places, batch.codes, decode)
+        for block in row_blocks(len(places), TOKENS_PER_BLOCK):
+            found[places[block]] = firsts[begin] + family.nearest(decode(places[block]), rows, scales)
         return rows, scales
 
     parts: list[tuple[npt.NDArray[np.uint8], FloatArray]] = []
-    for groups, members in _batches(codec, codes, per_code):
-        parts += map_threads(lambda pair: work(*pair), zip(groups, members, strict=True), threads)
+    for batch in _batches(codec, codes, per_code):
+        decode, found = load(batch.tokens), np.empty(len(batch.tokens), dtype=np.uint32)
+        parts += map_threads(partial(divide, batch, decode, found), batch.members, threads)
+        for block in row_blocks(len(batch.tokens), TOKENS_PER_BLOCK):
+            out[batch.tokens[block]] = found[block]
+        rest()
         if progress:
             progress(len(parts), len(codec.heads))
     return Children(
@@ -102,26 +118,32 @@ def subdivide(
     )
 
 
-def _batches(
-    codec: ScaledCodec, codes: npt.NDArray[np.uint16], per_code: npt.NDArray[np.int64]
-) -> Iterator[tuple[list[int], list[npt.NDArray[np.int64]]]]:
-    """Groups with the tokens of each, ascending; so many at a time that their numbers fit into memory."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """All tokens i64 ``[m]`` of some groups, ascending, their codes u16 ``[m]``, and places per group."""
+
+    tokens: Numbers
+    codes: npt.NDArray[np.uint16]
+    members: list[tuple[int, Numbers]]
+
+
+def _batches(codec: ScaledCodec, codes: npt.NDArray[np.uint16], per_code: Numbers) -> Iterator[_Batch]:
+    """Groups of centroids, so many at a time that their tokens fit into memory."""
     group_of = np.repeat(np.arange(len(codec.heads)), codec.group_lengths).astype(np.uint16)
     sizes = np.bincount(group_of, weights=per_code).astype(np.int64)
     batch = (np.cumsum(sizes) - sizes) // TOKENS_PER_BATCH
-    for number in range(int(batch[-1]) + 1):
+    for number in np.unique(batch):
         groups = np.flatnonzero(batch == number)
-        if not len(groups):
-            continue
         first, last = codec.group_offsets[groups[0]], codec.group_offsets[groups[-1] + 1]
-        tokens = np.concatenate(
-            [
-                rows.start + np.flatnonzero((codes[rows] >= first) & (codes[rows] < last))
-                for rows in row_blocks(len(codes), TOKENS_PER_BATCH)
-            ]
-        )
-        tokens = tokens[np.argsort(group_of[codes[tokens]], kind="stable")]
-        yield groups.tolist(), np.split(tokens, np.cumsum(sizes[groups])[:-1])
+        tokens = [
+            rows.start + np.flatnonzero((codes[rows] >= first) & (codes[rows] < last))
+            for rows in row_blocks(len(codes), TOKENS_PER_BLOCK)
+        ]
+        chosen = np.concatenate([np.empty(0, dtype=np.int64), *tokens])
+        mine = codes[chosen]
+        order = np.argsort(group_of[mine], kind="stable")
+        members = np.split(order, np.cumsum(sizes[groups])[:-1])
+        yield _Batch(chosen, mine, list(zip(groups.tolist(), members, strict=True)))
 
 
 class _Family:

@@ -18,10 +18,11 @@ class SearchParams:
     """How far a search looks. Larger values find more and take longer.
 
     Attributes:
-        nprobe: centroids visited for each query token (``ncells`` in ColBERT, ``n_ivf_probe`` in
+        nprobe: centroids visited for each query token, on average (``ncells`` in ColBERT, ``n_ivf_probe`` in
             fast-plaid).
         ncandidates: documents that go from the inverted lists to centroid-only scoring (residual codec).
-        ndocs: documents that go from there to rescoring on their reconstructed vectors.
+        ndocs: candidates rescored at a time; more follow as long as they change the best k, so that queries
+            with many near hits look further than others.
         ngroups: groups of centroids in which those centroids are looked for, for each query token (scaled
             codec).
         merge: query tokens with at least this cosine are merged until the last stage (scaled codec); 1
@@ -31,9 +32,9 @@ class SearchParams:
 
     nprobe: int = 16
     ncandidates: int = 512
-    ndocs: int = 128
+    ndocs: int = 80
     scan: bool | None = None
-    ngroups: int = 16
+    ngroups: int = 8
     merge: float = 0.9
 
     def __post_init__(self) -> None:
@@ -49,13 +50,14 @@ class SearchParams:
         Args:
             k: hits wanted.
             documents: in the index; for each tenfold beyond 10,000, twice as many lists and candidates
-                are looked at, and half as many documents again are rescored.
+                are looked at, and half as many documents again are rescored at a time.
             effort: 2 looks at twice as much.
         """
         growth = max(1.0, documents / 10_000)
-        ndocs = max(128, min(6 * k, 4 * k + 200)) * effort
+        ndocs = max(80, 2 * k) * effort
+        lists = 16 * max(1.0, k / 10) ** DOUBLING
         return cls(
-            nprobe=max(1, round(16 * growth**DOUBLING * effort)),
-            ncandidates=max(1, round(4 * ndocs * growth**DOUBLING)),
+            nprobe=max(1, round(lists * growth**DOUBLING * effort)),
+            ncandidates=max(1, round(max(512, 24 * k) * effort * growth**DOUBLING)),
             ndocs=max(1, round(ndocs * growth**HALF_MORE)),
         )

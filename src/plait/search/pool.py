@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from plait.types import FloatArray
 
 Docs = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.uint8] | None
+
+#: Looking further ends when fewer than one in so many of the best k are new.
+CHANGES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +50,59 @@ def top_pools(pools: list[Pool], count: int) -> list[Pool]:
     scores = scores_of(pools)
     if len(scores) <= count:
         return pools
-    chosen = best_places(scores, count)
-    if len(pools) == 1:
-        return [pools[0].keep(chosen)]
-    ends = np.cumsum([len(pool.scores) for pool in pools])
-    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = ends - [len(pool.scores) for pool in pools]
+    return [pool.keep(places) for pool, places, _ in _by_pool(pools, best_places(scores, count))]
+
+
+def _by_pool(
+    pools: list[Pool], chosen: npt.NDArray[np.int64]
+) -> Iterator[tuple[Pool, npt.NDArray[np.int64], slice]]:
+    """For each pool that has some of the chosen places: the pool, places within it, and where they stand.
+
+    Args:
+        pools: counted one after the other.
+        chosen: i64, ascending.
+    """
+    end = 0
+    for pool in pools:
+        start, end = end, end + len(pool.docs)
+        mine = slice(*np.searchsorted(chosen, [start, end]).tolist())
+        if mine.start < mine.stop:
+            yield pool, chosen[mine] - start, mine
+
+
+def in_batches(
+    pools: list[Pool], score: Callable[[Segment, Docs], FloatArray], size: int, k: int
+) -> list[Pool]:
+    """Score candidates a batch at a time, best first, until a batch hardly changes the best ``k``.
+
+    How far down the list of candidates the best documents are found differs from query to query; for the
+    same recall half as many documents are scored as with a fixed number (decision 0012).
+
+    Args:
+        pools: candidates with what they are ordered by.
+        score: what they are scored by.
+        size: documents per batch; the first may have half as many.
+        k: hits wanted.
+
+    Returns:
+        The documents scored, each pool in ascending order of documents.
+    """
+    order = np.argsort(-scores_of(pools), kind="stable")
+    scores = np.full(len(order), -np.inf, dtype=np.float32)
+    done, stop, floor = 0, max(2 * k, size // 2), -np.inf
+    while done < len(order):
+        batch = np.sort(order[done:stop])
+        for pool, places, mine in _by_pool(pools, batch):
+            scores[batch[mine]] = score(pool.segment, pool.docs[places])
+        done, stop = min(stop, len(order)), stop + size
+        if np.count_nonzero(scores[batch] > floor) < max(1, k // CHANGES):
+            break
+        if done >= k:
+            floor = np.partition(scores, len(scores) - k)[len(scores) - k]
+    scored = np.sort(order[:done])
     return [
-        pool.keep(part - start) for pool, part, start in zip(pools, parts, starts, strict=True) if len(part)
+        Pool(pool.segment, pool.docs[places], scores[scored[mine]])
+        for pool, places, mine in _by_pool(pools, scored)
     ]
 
 

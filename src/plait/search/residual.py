@@ -39,11 +39,16 @@ class ResidualQuery:
     def candidates(self, segments: list[tuple[Segment, Mask]], params: SearchParams, k: int) -> list[Pool]:
         """The documents worth rescoring, over all segments of this codec."""
         pools = [self.gather(segment, params.nprobe, mask) for segment, mask in segments]
-        pools = [
+        return [
             Pool(pool.segment, pool.docs, self.approximate(pool.segment, pool.docs))
             for pool in top_pools(pools, max(params.ncandidates, k))
         ]
-        return top_pools(pools, max(params.ndocs, k))
+
+    looks_twice = False
+
+    def look(self, segment: Segment, docs: Docs) -> FloatArray:
+        """As ``rescore``."""
+        return self.rescore(segment, docs)
 
     def gather(self, segment: Segment, nprobe: int, allowed: Mask) -> Pool:
         """Documents in the lists of the probed centroids.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,17 +16,17 @@ from plait.search.pool import Docs, Mask, Pool, top_pools
 from plait.store import Segment
 from plait.types import FloatArray
 
-import os
 #: So many times ``nprobe`` lists are ranked for each token.
-DEPTH = int(os.environ.get('DEPTH','2'))
+DEPTH = 2
 #: Documents that a token's lists do not hold are thought to be so much further from it than the nearest
 #: list left out, in cosine.
-UNMET = np.float32(os.environ.get('UNMET','.05'))
-#: Query tokens that the int8 kernels score for half the price of more; how similar tokens are merged until so
-#: few are left; and documents beyond twice the hits wanted that a score of so few passes on.
+UNMET = np.float32(0.05)
+#: Query tokens that the int8 kernels score for half the price of more, and how similar tokens are merged
+#: until so few are left.
 LANES = 16
 COARSE = (0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
-SPARE = 32
+#: Batches of documents looked at if each changes the result.
+MOST_BATCHES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,26 +72,28 @@ class ScaledQuery:
     @cached_property
     def bonus(self) -> FloatArray:
         """f32 ``[at most nq]``: what a token adds to the score of a document for being met at all."""
-        return UNMET * np.sqrt(np.einsum("ij,ij->i", self.merged, self.merged))
+        bonus: FloatArray = UNMET * np.sqrt(np.einsum("ij,ij->i", self.merged, self.merged))
+        return bonus
 
     def candidates(self, segments: list[tuple[Segment, Mask]], params: SearchParams, k: int) -> list[Pool]:
-        """The documents worth rescoring, over all segments of this codec."""
-        count = max(params.ndocs, k)
+        """The documents worth a look, over all segments of this codec; far more than need one as a rule."""
+        count = max(MOST_BATCHES * params.ndocs, 2 * k)
         centroids = self.centroids(params)
         pools = []
         for segment, mask in segments:
             lists, gains = self.lists(segment, params, centroids)
             ivf = segment.ivf_offsets, segment.arrays["ivf_docs"]
             pools.append(Pool(segment, *kernels.gather_top(lists, gains, *ivf, mask, segment.ndocs, count)))
-        return self.shortlist(top_pools(pools, count), k)
+        return top_pools(pools, count)
 
-    def shortlist(self, pools: list[Pool], k: int) -> list[Pool]:
-        """Those worth the scores of all merged tokens, where scores of fewer cost half as much."""
-        wanted = 2 * k + SPARE
-        if len(self.merged) <= LANES or sum(len(pool.docs) for pool in pools) <= 2 * wanted:
-            return pools
-        scored = [replace(pool, scores=self._maxsim(self.coarse, pool.segment, pool.docs)) for pool in pools]
-        return top_pools(scored, wanted)
+    @property
+    def looks_twice(self) -> bool:
+        """Whether ``look`` scores fewer tokens than ``rescore``."""
+        return len(self.merged) > LANES
+
+    def look(self, segment: Segment, docs: Docs) -> FloatArray:
+        """MaxSim f32 ``[m]`` of documents u32 ``[m]`` with so few tokens that it costs half as much."""
+        return self._maxsim(self.coarse, segment, docs)
 
     def centroids(self, params: SearchParams) -> tuple[npt.NDArray[np.uint32], FloatArray]:
         """The best centroids of each token: u32, f32 ``[m, DEPTH * nprobe]``."""
@@ -111,13 +113,14 @@ class ScaledQuery:
     def lists(
         self, segment: Segment, params: SearchParams, centroids: tuple[npt.NDArray[np.uint32], FloatArray]
     ) -> tuple[npt.NDArray[np.uint32], FloatArray]:
-        """The lists of a segment to visit for each token and their gains: of centroids, or of their children."""
+        """The lists of a segment to visit for each token: of centroids, or of their children; and gains."""
         if segment.child_offsets is None:
             return most_telling(*centroids, self.bonus, params.nprobe)
         rows, scales = segment.arrays["child_centroids"], segment.arrays["child_scales"]
         count = min(DEPTH * params.nprobe, len(rows))
-        found = kernels.top_rows(self.merged, centroids[0], segment.child_offsets, rows, scales, count)
-        return most_telling(*found, self.bonus, params.nprobe)
+        parents = np.ascontiguousarray(centroids[0][:, : params.nprobe])
+        lists, scores = kernels.top_rows(self.merged, parents, segment.child_offsets, rows, scales, count)
+        return most_telling(lists, scores, self.bonus, params.nprobe)
 
     def rescore(self, segment: Segment, docs: Docs) -> FloatArray:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]``, from their codes in int8, of the merged tokens."""

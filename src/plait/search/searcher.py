@@ -12,7 +12,7 @@ from plait import kernels
 from plait.codec import ScaledCodec
 from plait.errors import IndexCorrupt
 from plait.search.params import SCAN_TOKENS, SearchParams
-from plait.search.pool import Docs, Mask, Pool, scores_of, top, top_pools
+from plait.search.pool import Docs, Mask, Pool, in_batches, scores_of, top, top_pools
 from plait.search.residual import ResidualQuery
 from plait.search.scaled import ScaledQuery
 from plait.store import Segment, Snapshot
@@ -22,6 +22,8 @@ from plait.types import FloatArray
 #: Two int8 scores that differ by less than this, times the query's norm, may be in the other order
 #: in f32: twice the largest error seen (decision 0006).
 INT8_SLACK = 0.016
+#: Documents beyond twice the hits wanted that a first look passes on.
+SPARE = 32
 #: Documents per piece when a scan is spread over threads.
 DOCS_PER_BLOCK = 16_384
 #: Documents reconstructed at a time: their f32 vectors should stay in the cache.
@@ -138,8 +140,12 @@ class _Search:
         ]
 
     def _stages_of(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
-        found = self._query(coded[0][0]).candidates(coded, self.params, self.k)
-        return [self._scan(pool.segment, pool.docs) for pool in found]
+        query = self._query(coded[0][0])
+        found = query.candidates(coded, self.params, self.k)
+        looked = in_batches(found, query.look, self.params.ndocs, self.k)
+        if not query.looks_twice:
+            return looked
+        return [self._scan(pool.segment, pool.docs) for pool in top_pools(looked, 2 * self.k + SPARE)]
 
     def _scan(self, segment: Segment, docs: Docs) -> Pool:
         return self.in_blocks(segment, docs, partial(self._query(segment).rescore, segment))

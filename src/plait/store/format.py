@@ -16,6 +16,7 @@ docs/index-format.md describes the same in prose. ::
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 import zlib
@@ -194,6 +195,15 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
             return _map(file, path, dtype, shape)
     except FileNotFoundError as error:
         raise IndexCorrupt(path, "is missing") from error
+
+
+def let_go(array: Array) -> None:
+    """Give back the memory of a mapped array's pages; what is in them stays in the file and its cache."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) -> Array:

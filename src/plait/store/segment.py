@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 from plait import kernels
 from plait.codec import Codec, ResidualCodec, ScaledCodec
-from plait.codec.subdivide import Children, Decode, subdivide, worthwhile
+from plait.codec.subdivide import Children, Decode, Load, subdivide, worthwhile
 from plait.errors import InvalidVectors
 from plait.store import format as layout
-from plait.types import FloatArray, TokenEmbeddings, offsets_of
+from plait.threads import row_blocks
+from plait.types import TokenEmbeddings, offsets_of
+
+#: Rows copied from mapped arrays before their pages are given back.
+ROWS_PER_VISIT = 1 << 21
 
 
 def kind_of(codec: Codec | None) -> str:
@@ -106,7 +110,13 @@ class SegmentWriter:
         try:
             children = np.memmap(path, dtype=np.uint32, mode="w+", shape=(len(tokens["codes"]),))
             finer = subdivide(
-                codec, tokens["codes"], _decoder(codec, tokens), children, seed=seed, threads=threads
+                codec,
+                tokens["codes"],
+                _loader(codec, tokens),
+                children,
+                seed=seed,
+                threads=threads,
+                rest=lambda: layout.let_go(children),
             )
             lists = _inverted(children, offsets, len(finer.rows), nbytes, dtype)
         finally:
@@ -134,12 +144,23 @@ def _inverted(
     return {"ivf_lengths": (lengths, "<u4"), "ivf_docs": (docs, dtype)}
 
 
-def _decoder(codec: ScaledCodec, tokens: dict[str, layout.Array]) -> Decode:
-    def decode(rows: npt.NDArray[np.int64]) -> FloatArray:
-        codes, residuals, gains = (tokens[name][rows] for name in ("codes", "residuals", "gains"))
-        return kernels.decode_scaled(codes, residuals, gains, *codec.kernel_arrays)
+def _loader(codec: ScaledCodec, tokens: dict[str, layout.Array]) -> Load:
+    def load(numbers: npt.NDArray[np.int64]) -> Decode:
+        codes, residuals, gains = (_taken(tokens[name], numbers) for name in ("codes", "residuals", "gains"))
+        return lambda places: kernels.decode_scaled(
+            codes[places], residuals[places], gains[places], *codec.kernel_arrays
+        )
 
-    return decode
+    return load
+
+
+def _taken(array: layout.Array, numbers: npt.NDArray[np.int64]) -> layout.Array:
+    """Some rows of a mapped array, in ascending order; not more of it stays in memory than they need."""
+    taken = np.empty((len(numbers), *array.shape[1:]), dtype=array.dtype)
+    for rows in row_blocks(len(numbers), ROWS_PER_VISIT):
+        taken[rows] = array[numbers[rows]]
+        layout.let_go(array)
+    return taken
 
 
 def _child_arrays(children: Children) -> dict[str, tuple[layout.Array, str]]:
