@@ -68,5 +68,5 @@ def test_threads_are_checked(small):
 def test_larger_indexes_are_searched_further():
     small, large = SearchParams.for_k(10, 500), SearchParams.for_k(10, 100_000)
     assert small == SearchParams.for_k(10, 10_000)
-    assert (large.nprobe, large.ncandidates, large.ndocs) == (32, 1024, 120)
+    assert (large.nprobe, large.ncandidates, large.ndocs) == (35, 1286, 120)
     assert SearchParams.for_k(100, 100_000).ndocs > SearchParams.for_k(100).ndocs

@@ -21,7 +21,7 @@ from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray, offsets_of
 
 #: Tokens for each child.
-TOKENS_PER_CHILD = 192
+TOKENS_PER_CHILD = 96
 #: Children are made when a centroid has, on average, at least so many of them.
 MIN_CHILDREN = 4
 #: Vectors that each child is trained on, at most, and rounds of k-means.

@@ -9,8 +9,9 @@ from plait.errors import InvalidParameter
 #: Scanning this many tokens costs about as much as generating candidates
 #: (benchmarks/scan_threshold.py; docs/decisions/0006-search-stages.md).
 SCAN_TOKENS = 32_768
-#: Exponents that double, and multiply by 1.5, with a tenfold.
-DOUBLING, HALF_MORE = 0.301, 0.176
+#: With ten times the documents 2.5 times the lists are visited, and half as many documents again are rescored
+#: at a time; ten times the hits take twice the lists.
+LISTS, DOCS, HITS = 0.4, 0.176, 0.301
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,14 @@ class SearchParams:
 
         Args:
             k: hits wanted.
-            documents: in the index; for each tenfold beyond 10,000, twice as many lists and candidates
-                are looked at, and half as many documents again are rescored at a time.
+            documents: in the index.
             effort: 2 looks at twice as much.
         """
         growth = max(1.0, documents / 10_000)
         ndocs = max(80, 2 * k) * effort
-        lists = 16 * max(1.0, k / 10) ** DOUBLING
+        lists = 14 * max(1.0, k / 10) ** HITS
         return cls(
-            nprobe=max(1, round(lists * growth**DOUBLING * effort)),
-            ncandidates=max(1, round(max(512, 24 * k) * effort * growth**DOUBLING)),
-            ndocs=max(1, round(ndocs * growth**HALF_MORE)),
+            nprobe=max(1, round(lists * growth**LISTS * effort)),
+            ncandidates=max(1, round(max(512, 24 * k) * effort * growth**LISTS)),
+            ndocs=max(1, round(ndocs * growth**DOCS)),
         )
