@@ -13,7 +13,8 @@ from plait import kernels
 from plait.threads import map_threads
 
 DEPTH = 1000
-DOCS_PER_BLOCK = 1024
+#: Few enough for a processor's cache: every query meets a block before the next one is read.
+DOCS_PER_BLOCK = 32
 
 Array = npt.NDArray[Any]
 
