@@ -158,7 +158,7 @@ CODECS: dict[str, tuple[Callable[[Array, float], Compressed], tuple[int, ...]]] 
     "direct": (direct, (1, 2, 3, 4, 8)),
 }
 #: Bytes of detail per token that "transform" is tried with, where they are not more than 4 bits.
-DETAIL_BYTES = (8, 12, 16, 20, 24, 28, 32, 36, 48, 64)
+DETAIL_BYTES = (8, 12, 16, 20, 28, 36, 64)
 
 
 def widths_of(codec: str, dim: int) -> list[float]:

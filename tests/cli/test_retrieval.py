@@ -60,6 +60,7 @@ def test_search_parameters_arrive(plait, made, monkeypatch):
     plait("search", made, "q", "--nprobe", 3, "--ndocs", 7, "--scan", "--threads", 1, "-k", 5)
     plait("search", made, "q", "--no-scan")
     plait("search", made, "q")
+    plait("search", made, "q", "--recall-target", 0.9)
     expected = SearchParams.for_k(5)
     assert given[0] == (
         "q",
@@ -70,7 +71,10 @@ def test_search_parameters_arrive(plait, made, monkeypatch):
         },
     )
     assert given[1][2]["params"].scan is False
-    assert given[2] == ("q", 10, {"params": None, "threads": None})
+    assert given[2] == ("q", 10, {"threads": None})
+    assert given[3] == ("q", 10, {"recall_target": 0.9, "threads": None})
+    both = plait("search", made, "q", "--recall-target", 0.9, "--nprobe", 3, code=2)
+    assert "not both" in both.err
 
 
 def test_long_and_hostile_texts_are_shown_on_two_lines(plait, tmp_path):

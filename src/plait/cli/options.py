@@ -71,7 +71,13 @@ nprobe = click.option(
     show_default="chosen for k",
 )
 ndocs = click.option(
-    "--ndocs", type=COUNT, metavar="N", help="Documents rescored.", show_default="chosen for k"
+    "--ndocs", type=COUNT, metavar="N", help="Documents rescored at a time.", show_default="chosen for k"
+)
+recall_target = click.option(
+    "--recall-target",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="Look as far as it takes to find this share of a full scan's results, by what the index measured.",
 )
 scan = click.option(
     "--scan/--no-scan",

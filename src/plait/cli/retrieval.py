@@ -17,7 +17,6 @@ from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from plait import Index
-    from plait.search import SearchParams
 
 
 @click.command(cls=options.Command)
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 @options.nprobe
 @options.ndocs
 @options.scan
+@options.recall_target
 @options.threads
 def search(
     folder: Path,
@@ -45,6 +45,7 @@ def search(
     nprobe: int | None,
     ndocs: int | None,
     scan: bool | None,
+    recall_target: float | None,
     threads: int | None,
 ) -> None:
     """Search with one QUERY, or with all of --queries into --run."""
@@ -57,15 +58,15 @@ def search(
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
     with Index.open(folder) as opened:
-        params = _params(opened, k, nprobe, ndocs, scan)
+        effort = _effort(opened, k, nprobe, ndocs, scan, recall_target)
         if query is not None:
-            print_hits(opened.search(query, k, params=params, threads=threads), as_json=as_json)
+            print_hits(opened.search(query, k, threads=threads, **effort), as_json=as_json)
     if queries is not None and run is not None:
-        _search_file(folder, queries, run, k, params, threads)
+        _search_file(folder, queries, run, k, effort, threads)
 
 
 def _search_file(
-    folder: Path, queries: str, run: Path, k: int, params: SearchParams | None, threads: int | None
+    folder: Path, queries: str, run: Path, k: int, effort: dict[str, Any], threads: int | None
 ) -> None:
     from plait import Index
     from plait.evaluate import run_of, write_run
@@ -74,7 +75,7 @@ def _search_file(
     asked = read_queries(queries)
     _require_writable(asked)
     with Index.open(folder) as opened, progress_bars() as progress:
-        hits = opened.search_all(list(asked.values()), k, params=params, threads=threads, progress=progress)
+        hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **effort)
     write_run(run, run_of(asked, hits))
     click.echo(f"wrote the results of {len(asked):,} queries to {run}")
 
@@ -130,6 +131,7 @@ def inspect(folder: Path, as_json: bool, recall: bool, k: int, queries: str | No
 @options.nprobe
 @options.ndocs
 @options.scan
+@options.recall_target
 @options.threads
 def evaluate(
     folder: Path,
@@ -142,6 +144,7 @@ def evaluate(
     nprobe: int | None,
     ndocs: int | None,
     scan: bool | None,
+    recall_target: float | None,
     threads: int | None,
 ) -> None:
     """Search with all judged queries and show the mean of each metric.
@@ -161,8 +164,8 @@ def evaluate(
         _require_writable(asked)
     k = k or depth(names)
     with Index.open(folder) as opened, progress_bars() as progress:
-        params = _params(opened, k, nprobe, ndocs, scan)
-        hits = opened.search_all(list(asked.values()), k, params=params, threads=threads, progress=progress)
+        effort = _effort(opened, k, nprobe, ndocs, scan, recall_target)
+        hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **effort)
     found = run_of(asked, hits)
     if run is not None:
         write_run(run, found)
@@ -184,14 +187,23 @@ def _names(metrics: tuple[str, ...]) -> list[str]:
     return [name for name in found if name]
 
 
-def _params(
-    index: Index, k: int, nprobe: int | None, ndocs: int | None, scan: bool | None
-) -> SearchParams | None:
-    """Replace the defaults for k by what was given; None when nothing was."""
+def _effort(
+    index: Index,
+    k: int,
+    nprobe: int | None,
+    ndocs: int | None,
+    scan: bool | None,
+    recall_target: float | None,
+) -> dict[str, Any]:
+    """How far to look, as ``Index.search`` takes it: the defaults for k with what was given put in."""
     given = {"nprobe": nprobe, "ndocs": ndocs, "scan": scan}
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if recall_target is not None:
+        if changed:
+            raise click.BadParameter("give --recall-target, or --nprobe, --ndocs and --scan, not both")
+        return {"recall_target": recall_target}
     if not changed:
-        return None
+        return {}
     from plait import SearchParams
 
-    return dataclasses.replace(SearchParams.for_k(k, len(index)), **changed)
+    return {"params": dataclasses.replace(SearchParams.for_k(k, len(index)), **changed)}

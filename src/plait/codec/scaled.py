@@ -146,14 +146,15 @@ class ScaledCodec:
         """
         require_level(level)
         rng = np.random.default_rng(seed)
-        ncentroids = min(centroid_count(ntokens or len(vectors)), len(vectors))
+        size = row_bytes or level_bytes(level, vectors.shape[1])
+        ncentroids = min(centroid_count(ntokens or len(vectors), 8 * size / vectors.shape[1]), len(vectors))
         order = rng.permutation(len(vectors))
         chosen = np.sort(order[: SAMPLE_PER_CENTROID * ncentroids])
         training = vectors[chosen] if len(chosen) < len(vectors) else vectors
         centroids = fit_centroids(training, ncentroids, seed=seed, threads=threads, progress=progress)
         sample = np.ascontiguousarray(vectors[np.sort(order[:DETAIL_SAMPLE])])
         rotation, variances = detail_basis(sample, centroids[Assigner.of(centroids)(sample, threads)])
-        bits = allocate(variances, row_bytes or level_bytes(level, len(variances)))
+        bits = allocate(variances, size)
         coded = np.arange(len(variances)) < sum(bits)
         untrained = cls(
             rotation=rotation,
@@ -250,9 +251,15 @@ def level_bytes(level: str, width: int) -> int:
     return max(4, 4 * round(LEVELS[level] * width / 128 / 4))
 
 
-def centroid_count(ntokens: int) -> int:
-    """The power of two nearest to one centroid for ``TOKENS_PER_CENTROID`` tokens, at most 65,536."""
-    return min(MAX_CENTROIDS, 1 << max(0, round(math.log2(max(1.0, ntokens / TOKENS_PER_CENTROID)))))
+def centroid_count(ntokens: int, bits: float) -> int:
+    """The power of two nearest to one centroid for so many tokens, at most 65,536.
+
+    Args:
+        ntokens: tokens there will be.
+        bits: of detail per dimension. Where there is little detail, centroids are worth their bytes sooner.
+    """
+    each = TOKENS_PER_CENTROID // 2 if bits <= 1 else TOKENS_PER_CENTROID
+    return min(MAX_CENTROIDS, 1 << max(0, round(math.log2(max(1.0, ntokens / each)))))
 
 
 def detail_basis(vectors: FloatArray, centroids: FloatArray) -> tuple[FloatArray, FloatArray]:
