@@ -21,17 +21,19 @@ from tests.conftest import clustered  # noqa: E402
 
 def main() -> None:
     kinds = {
-        "exact": (1 << 30, {"level": "balanced"}),
-        "residual": (100, {"nbits": 2}),
-        "scaled": (100, {"level": "compact"}),
+        "exact": (1 << 30, 96, {"level": "balanced"}),
+        "residual": (100, 96, {"nbits": 2}),
+        "scaled": (100, 96, {"level": "balanced"}),
+        "children": (100, 4, {"level": "compact"}),
     }
-    for kind, (threshold, how) in kinds.items():
+    for kind, (threshold, tokens_per_child, how) in kinds.items():
         path = HERE / f"v{FORMAT_VERSION}-{kind}"
         if path.exists():
             raise SystemExit(f"{path} exists; golden indexes are never made again")
         documents = clustered(60, dim=12, seed=1, doclen=(1, 9))
         with (
             mock.patch("plait.store.writer.MIN_CODEC_TOKENS", threshold),
+            mock.patch("plait.codec.subdivide.TOKENS_PER_CHILD", tokens_per_child),
             plait.Index.create(path, dim=12, seed=7, **how) as index,
         ):
             texts = [f"text {number}, ü" for number in range(60)]

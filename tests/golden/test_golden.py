@@ -17,8 +17,15 @@ GOLDEN = sorted(path.name for path in HERE.glob("v*") if path.is_dir())
 
 
 def test_there_are_golden_indexes():
-    assert "v1-exact" in GOLDEN
-    assert "v1-residual" in GOLDEN
+    assert [name for name in GOLDEN if name.startswith("v1")] == ["v1-exact", "v1-residual"]
+    assert [name for name in GOLDEN if name.startswith("v2")] == [
+        "v2-children", "v2-exact", "v2-residual", "v2-scaled",
+    ]  # fmt: skip
+
+
+def test_the_golden_children_are_children():
+    counts = np.load(next((HERE / "v2-children").rglob("child_counts.npy")))
+    assert counts.sum() > 4 * len(counts)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
