@@ -73,7 +73,8 @@ def test_search_parameters_arrive(plait, made, monkeypatch):
     assert given[1][2]["params"].scan is False
     assert given[2] == ("q", 10, {"threads": None})
     assert given[3] == ("q", 10, {"recall_target": 0.9, "threads": None})
-    both = plait("search", made, "q", "--recall-target", 0.9, "--nprobe", 3, code=2)
+    both = plait("search", made, "q", "--recall-target", 0.9, "--nprobe", 3)
+    assert both.code == 2
     assert "not both" in both.err
 
 

@@ -22,6 +22,7 @@ _LABELS = {
     "dim": "dimensions",
     "level": "level",
     "nbits": "bits per dimension",
+    "calibrated_on": "recall measured at",
     "bytes_on_disk": "bytes on disk",
     "bytes_vectors": "  vectors",
     "bytes_catalog": "  texts, ids, metadata",

@@ -79,9 +79,12 @@ class SegmentRow:
 class Catalog:
     """A connection to the catalog of one index. Not shared between threads without a lock."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, read_only: bool) -> None:
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, read_only: bool, format_version: int
+    ) -> None:
         self.folder = folder
         self.read_only = read_only
+        self.format_version = format_version
         self.path = catalog_path(folder)
         self._connection = connection
 
@@ -127,7 +130,7 @@ class Catalog:
                 f"{folder} has format version {version}; this plait reads up to {FORMAT_VERSION}: "
                 f"install a newer plait"
             )
-        return cls(folder, connection, read_only)
+        return cls(folder, connection, read_only, version)
 
     def close(self) -> None:
         """Close the connection, ending its snapshot or transaction."""

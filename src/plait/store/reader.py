@@ -106,6 +106,7 @@ class Snapshot:
         self._catalog: Catalog | None = Catalog.open(folder)
         try:
             self._catalog.pin()
+            self.format_version = self._catalog.format_version
             self.settings = self._checked(self._catalog.settings())
             self.ndocs = self._catalog.ndocs()
             self.codec_rows = {row.codec: row for row in self._catalog.codecs()}

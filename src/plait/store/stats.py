@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plait.store.format import FORMAT_VERSION, bytes_on_disk
+from plait.store.format import bytes_on_disk
 from plait.store.reader import Snapshot
 
 
@@ -23,6 +23,7 @@ class IndexStats:
         level: of the scaled codec: "compact", "balanced" or "precise"; None for the residual codec.
         nbits: bits per dimension of the residual codec; None for the scaled codec.
         centroids: of the newest codec; None while the index keeps the original vectors.
+        calibrated_on: documents the index had when ``recall_target`` was measured; None if it never was.
         encoder: name of the encoder, None for an index of the caller's own vectors.
         bytes_on_disk: all files.
         bytes_vectors: segments and codecs.
@@ -41,6 +42,7 @@ class IndexStats:
     level: str | None
     nbits: int | None
     centroids: int | None
+    calibrated_on: int | None
     encoder: str | None
     bytes_on_disk: int
     bytes_vectors: int
@@ -58,7 +60,7 @@ def stats(snapshot: Snapshot) -> IndexStats:
     encoder = snapshot.settings.get("encoder")
     return IndexStats(
         path=str(snapshot.folder),
-        format_version=FORMAT_VERSION,
+        format_version=snapshot.format_version,
         documents=snapshot.ndocs,
         deleted=len(snapshot.tombstones),
         tokens=tokens,
@@ -67,6 +69,7 @@ def stats(snapshot: Snapshot) -> IndexStats:
         level=snapshot.settings.get("level"),
         nbits=snapshot.settings.get("nbits"),
         centroids=codecs[-1].ncentroids if codecs else None,
+        calibrated_on=(snapshot.settings.get("calibration") or {}).get("documents"),
         encoder=encoder["name"] if encoder else None,
         bytes_on_disk=sizes["total"],
         bytes_vectors=vectors,
