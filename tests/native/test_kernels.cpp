@@ -255,6 +255,117 @@ void score_scaled(int64_t width, int64_t nq, bool broken) {
     });
 }
 
+// Documents written in 2, 3 or 4 bytes.
+void put_doc(uint8_t* at, int64_t doc, int nbytes) {
+    for (int byte = 0; byte < nbytes; ++byte) at[byte] = static_cast<uint8_t>(doc >> (8 * byte));
+}
+
+void gather_best_documents(int64_t nq, int nbytes, bool broken) {
+    const int64_t nlists = below(20) + 1, nprobe = below(nlists) + 1, count = below(4) ? below(300) : 0;
+    // More documents than are summed up at a time, where two bytes do not limit them.
+    const int64_t ndocs = below(2) || nbytes == 2 ? below(65536) + 1 : 131072 + below(200000);
+    Exact<uint32_t> lists(nq * nprobe);
+    Exact<float> gains(nq * nprobe);
+    Exact<int64_t> offsets(nlists + 1);
+    Exact<uint8_t> allowed(ndocs);
+    lists.randomise_below(nlists), gains.randomise(), allowed.randomise_below(2);
+    for (int64_t i = below(4); i > 0; --i) lists[below(lists.size)] = 0xffffffffu;
+    std::vector<int64_t> listed;
+    for (int64_t list = 0; list < nlists; ++list) {
+        const int64_t step = below(ndocs) / 10 + 1;
+        for (int64_t doc = below(ndocs); doc < ndocs; doc += step) listed.push_back(doc);
+        offsets[list + 1] = static_cast<int64_t>(listed.size());
+    }
+    const int64_t nlisted = static_cast<int64_t>(listed.size());
+    Exact<uint8_t> docs8(nlisted * nbytes);
+    for (int64_t i = 0; i < nlisted; ++i) put_doc(docs8.data + i * nbytes, listed[static_cast<size_t>(i)], nbytes);
+    if (broken) {
+        switch (below(3)) {
+            case 0: docs8.corrupt(); break;
+            case 1: offsets.corrupt(); break;
+            default: lists.corrupt();
+        }
+    }
+    int64_t room = ndocs < nlisted ? ndocs : nlisted;
+    room = count < room ? count : room;
+    Exact<uint32_t> docs(room);
+    Exact<float> scores(room);
+    for (const uint8_t* mask : {static_cast<const uint8_t*>(nullptr), static_cast<const uint8_t*>(allowed.data)}) {
+        const auto gather = [&](const Kernels& k) {
+            GatherTopArgs args{lists.data, gains.data, nq,   nprobe, offsets.data, nlists,    docs8.data, nlisted,
+                               nbytes,     mask,       ndocs, room,   docs.data,    scores.data, 0};
+            const Status status = k.gather_top(args);
+            // What lies beyond the answer is not compared.
+            for (int64_t i = status.fault == Fault::none ? args.found : 0; i < room; ++i) docs[i] = 0, scores[i] = 0;
+            return status;
+        };
+        on_every_isa("gather_top", docs, gather);
+        on_every_isa("the scores of gather_top", scores, gather);
+    }
+}
+
+void find_rows(int64_t width, int64_t nq, bool broken) {
+    const int64_t ngroups = below(9) + 1, nprobes = below(ngroups) + 1, count = below(40);
+    Exact<int64_t> offsets(ngroups + 1);
+    for (int64_t group = 0; group < ngroups; ++group) offsets[group + 1] = offsets[group] + below(40);
+    const int64_t nrows = offsets[ngroups];
+    Exact<uint8_t> rows(nrows * width);
+    Exact<float> row_scales(nrows), query(nq * width), scores(nq * count), merged(nq * width), rotated(nq * 24);
+    Exact<float> rotation(width * 24);
+    Exact<uint32_t> probes(nq * nprobes), best(nq * count);
+    rows.randomise(), row_scales.randomise(), query.randomise(), rotation.randomise();
+    for (int64_t q = 0; q < nq; ++q)
+        for (int64_t i = 0, first = below(ngroups); i < nprobes; ++i)
+            probes[q * nprobes + i] = below(9) ? static_cast<uint32_t>((first + i) % ngroups) : 0xffffffffu;
+    for (int64_t d = 0; d < width && nq > 1; ++d) query[(nq - 1) * width + d] = query[d];
+    if (broken) {
+        if (below(2)) offsets.corrupt();
+        else probes.corrupt();
+    }
+    const auto find = [&](const Kernels& k) {
+        return k.top_rows({query.data, nq, width, probes.data, nprobes, offsets.data, ngroups, rows.data,
+                           row_scales.data, nrows, count, best.data, scores.data});
+    };
+    on_every_isa("top_rows", best, find);
+    on_every_isa("the scores of top_rows", scores, find);
+    on_every_isa("merge_tokens", merged, [&](const Kernels& k) {
+        MergeTokensArgs args{query.data, nq, width, 0.5f, merged.data, 0};
+        const Status status = k.merge_tokens(args);
+        for (int64_t i = args.found * width; i < merged.size; ++i) merged[i] = 0;
+        return status;
+    });
+    on_every_isa("rotate", rotated, [&](const Kernels& k) {
+        return k.rotate({query.data, nq, width, rotation.data, 24, rotated.data});
+    });
+}
+
+template <class Code>
+void invert_codes(int nbytes, bool broken) {
+    Segment segment(below(40));
+    const int64_t nlists = below(30) + 1;
+    Exact<Code> codes(segment.ntokens);
+    codes.randomise_below(nlists);
+    if (broken) {
+        if (below(2)) codes.corrupt();
+        else segment.offsets.corrupt();
+    }
+    Exact<int64_t> lengths(nlists);
+    InvertArgs args{codes.data, sizeof(Code), segment.offsets.data, segment.offsets.size - 1, segment.ntokens,
+                    nlists,     nbytes,       lengths.data,         nullptr};
+    on_every_isa("invert", lengths, [&](const Kernels& k) {
+        std::memset(lengths.data, 0, static_cast<size_t>(nlists) * sizeof(int64_t));
+        return k.invert(args);
+    });
+    if (isas[0]->invert(args).fault != Fault::none) return;
+    std::memset(lengths.data, 0, static_cast<size_t>(nlists) * sizeof(int64_t));
+    isas[0]->invert(args);
+    int64_t listed = 0;
+    for (int64_t list = 0; list < nlists; ++list) listed += lengths[list];
+    Exact<uint8_t> docs(listed * nbytes);
+    args.docs = docs.data;
+    if (listed) on_every_isa("the lists of invert", docs, [&](const Kernels& k) { return k.invert(args); });
+}
+
 }  // namespace
 
 int main() {
@@ -268,5 +379,11 @@ int main() {
         }
     for (int i = 0; i < 300; ++i) gather_documents(below(40) + 1, i % 2);
     for (int i = 0; i < 400; ++i) score_scaled(8 * (below(i % 10 ? 30 : 200) + 1), below(70) + 1, i % 2);
+    for (int i = 0; i < 200; ++i) gather_best_documents(below(20) + 1, 2 + i % 3, i % 2);
+    for (int i = 0; i < 300; ++i) find_rows(8 * (below(20) + 1), below(40) + 1, i % 2);
+    for (int i = 0; i < 300; ++i) {
+        invert_codes<uint16_t>(2 + i % 3, i % 2);
+        invert_codes<uint32_t>(2 + i % 3, i % 2);
+    }
     std::printf("%d instruction sets\n", isa_count);
 }
