@@ -11,7 +11,7 @@ NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.cpp native/*/*.h) CMakeL
 SIZES ?= 10000,100000
 SOURCES := src tests examples benchmarks scripts
 
-.PHONY: help demo test test-slow check lint types imports docs bench format weight clean
+.PHONY: help demo test test-slow check lint types imports docs bench format weight cross clean
 help:
 	@echo "make demo       index and search the bundled Cranfield collection"
 	@echo "make test       run the tests"
@@ -19,6 +19,7 @@ help:
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
 	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
 	@echo "make weight     size of a base installation"
+	@echo "make cross      compile the kernels for aarch64"
 
 # The base installation: the package and what it needs to run.
 $(VENV)/.base: pyproject.toml constraints.txt $(NATIVE)
@@ -69,6 +70,9 @@ bench: $(VENV)/.dev
 
 weight: $(VENV)/.base
 	@scripts/weight.sh
+
+cross:
+	@scripts/cross_compile.sh
 
 clean:
 	rm -rf $(VENV) build demo_index

@@ -30,7 +30,8 @@ public:
         for (int row = 0; row < count; ++row) {
             const uint8_t* from = centroids_ + (first + row) * dim_;
             Dot::Row* to = scratch_.data() + row * stride_;
-            const int zero = Dot::kCentred ? kCentroidZero : 0;
+            // Rows of bytes are centred, if at all, when they are multiplied.
+            const int zero = sizeof(Dot::Row) > 1 && Dot::kCentred ? kCentroidZero : 0;
             for (int64_t d = 0; d < dim_; ++d) to[d] = static_cast<Dot::Row>(from[d] - zero);
         }
         return scratch_.data();

@@ -1,7 +1,22 @@
 #include "api.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace plait {
 namespace {
+
+#if defined(__aarch64__)
+bool has_dot_product() {
+#if defined(__linux__)
+    constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP of <asm/hwcap.h>
+    return getauxval(AT_HWCAP) & kAsimdDp;
+#else
+    return true;  // every Apple processor
+#endif
+}
+#endif
 
 struct Available {
     const Kernels* list[4];
@@ -19,6 +34,8 @@ struct Available {
             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
             __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"))
             list[count++] = &avx512::kernels;
+#elif defined(__aarch64__)
+        if (has_dot_product()) list[count++] = &neon::kernels;
 #endif
     }
 };

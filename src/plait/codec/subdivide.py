@@ -29,6 +29,7 @@ SAMPLE_PER_CHILD, ROUNDS = 24, 3
 #: Centroids of a group whose children are searched for the nearest one.
 PARENTS_SEARCHED = 3
 TOKENS_PER_BLOCK = 131_072
+BLOCKS_PER_REST = 32
 #: Tokens whose groups are gone through together.
 TOKENS_PER_BATCH = 1 << 26
 
@@ -83,7 +84,7 @@ def subdivide(
         seed: of the choice of samples.
         threads: None for all cores.
         progress: called with ``(groups done, groups in all)``.
-        rest: called between batches, when nothing that was read has to stay in memory.
+        rest: called now and then, when nothing of ``codes`` and ``out`` has to stay in memory.
     """
     per_code = np.zeros(codec.ncentroids, dtype=np.int64)
     for block in row_blocks(len(codes), TOKENS_PER_BATCH):
@@ -106,8 +107,10 @@ def subdivide(
     for batch in _batches(codec, codes, per_code):
         decode, found = load(batch.tokens), np.empty(len(batch.tokens), dtype=np.uint32)
         parts += map_threads(partial(divide, batch, decode, found), batch.members, threads)
-        for block in row_blocks(len(batch.tokens), TOKENS_PER_BLOCK):
+        for number, block in enumerate(row_blocks(len(batch.tokens), TOKENS_PER_BLOCK)):
             out[batch.tokens[block]] = found[block]
+            if number % BLOCKS_PER_REST == 0:
+                rest()
         rest()
         if progress:
             progress(len(parts), len(codec.heads))

@@ -197,13 +197,14 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
         raise IndexCorrupt(path, "is missing") from error
 
 
-def let_go(array: Array) -> None:
-    """Give back the memory of a mapped array's pages; what is in them stays in the file and its cache."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)
+def let_go(*arrays: Array) -> None:
+    """Give back the memory of mapped arrays' pages; what is in them stays in the file and its cache."""
+    for array in arrays:
+        owner: Any = array
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) -> Array:

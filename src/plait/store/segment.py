@@ -116,7 +116,7 @@ class SegmentWriter:
                 children,
                 seed=seed,
                 threads=threads,
-                rest=lambda: layout.let_go(children),
+                rest=lambda: layout.let_go(children, tokens["codes"]),
             )
             lists = _inverted(children, offsets, len(finer.rows), nbytes, dtype)
         finally:

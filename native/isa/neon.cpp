@@ -1,0 +1,4 @@
+#define PLAIT_ISA neon
+#include "../simd_neon.h"
+#include "../levels.h"
+#include "../table.h"
