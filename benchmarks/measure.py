@@ -56,6 +56,11 @@ def emit(benchmark: str, engine: str, **facts: Any) -> None:
     print(json.dumps(record | facts), flush=True)
 
 
+def made_with(name: str) -> dict[str, Any]:
+    """Arguments of Index.create: a level by its name, or the residual codec by its bits."""
+    return {"nbits": int(name)} if name.isdigit() else {"level": name}
+
+
 def peak_rss() -> int:
     """Bytes this process has held at most: VmHWM, which unlike ru_maxrss a parent's size does not raise."""
     return _status("VmHWM")

@@ -27,8 +27,8 @@ def commands(data: Path, work: Path, sizes: list[int]) -> Commands:
     """The command lines of each result file."""
     vectors = str(vectors_folder(work, USUAL))
     return {
-        "search": [["search.py", vectors, "--nbits", "2", "4"]],
-        "sweep": [["search.py", vectors, "--nbits", "4", "--sweep", "10", "100", "1000"]],
+        "search": [["search.py", vectors]],
+        "sweep": [["search.py", vectors, "--made", "balanced", "--sweep", "10", "100", "1000"]],
         "stages": [["stages.py", vectors]],
         "quality": [["quality.py", str(data), "--cache", str(work / "encoded")]],
         "codecs": [["codecs.py", str(data), "--cache", str(work / "encoded")]],

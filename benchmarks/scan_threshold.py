@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import measure
 import numpy as np
@@ -40,13 +41,13 @@ def crossing(tokens: list[int], scans: list[float], searches: list[float]) -> in
     return round(tokens[last] * (tokens[last + 1] / tokens[last]) ** float(share))
 
 
-def curve(source: VectorSet, nbits: int, k: int, kind: str) -> None:
+def curve(source: VectorSet, made: dict[str, Any], k: int, kind: str) -> None:
     tokens, scans, searches = [], [], []
     queries = source.queries(kind)[::2]
     for ndocs in (size for size in SIZES if size <= len(source.doclens)):
         documents = plait.TokenEmbeddings(source.embeddings, source.doclens)[:ndocs]
         with tempfile.TemporaryDirectory() as folder:
-            index = plait.Index.create(Path(folder) / "index", dim=documents.dim, nbits=nbits)
+            index = plait.Index.create(Path(folder) / "index", dim=documents.dim, **made)
             index.add(vectors=documents)
             if index.stats().centroids is None:  # too small to be compressed: always scanned
                 continue
@@ -57,7 +58,8 @@ def curve(source: VectorSet, nbits: int, k: int, kind: str) -> None:
     measure.emit(
         "scan_threshold",
         "plait",
-        params={"nbits": nbits, "k": k, "queries": kind},
+        index=made,
+        params={"k": k, "queries": kind},
         tokens=tokens,
         scan_cpu_ms=scans,
         search_cpu_ms=searches,
@@ -68,11 +70,11 @@ def curve(source: VectorSet, nbits: int, k: int, kind: str) -> None:
 def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("vectors", type=Path)
-    parser.add_argument("--nbits", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--made", nargs="+", default=["balanced", "4"], help="levels, or bits")
     options = parser.parse_args()
-    for nbits in options.nbits:
+    for made in map(measure.made_with, options.made):
         for kind in ("padded", "ragged"):
-            curve(VectorSet(options.vectors), nbits, K, kind)
+            curve(VectorSet(options.vectors), made, K, kind)
 
 
 if __name__ == "__main__":

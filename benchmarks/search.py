@@ -1,4 +1,4 @@
-"""plait on the vectors of vectors.py: `python benchmarks/search.py VECTORS [--nbits 2 4] [--sweep 10 ...]`.
+"""plait on the vectors of vectors.py: `python benchmarks/search.py VECTORS [--made ...] [--sweep 10 ...]`.
 
 Three recalls, each the mean overlap of two lists of the best k over 200 queries (100 in a sweep):
     search_recall  the search with a scan (f32 MaxSim over all documents, on the same codes): lost by pruning
@@ -7,7 +7,8 @@ Three recalls, each the mean overlap of two lists of the best k over 200 queries
     recall_every_4th   the same over every fourth query, as run_rivals.py asks other engines
 Times are those of Index.search with the query's token vectors, one thread: ids and texts are fetched,
 encoding is not in it. --sweep measures a grid of parameters for these k. Building and the first query of a
-process run in processes of their own.
+process run in processes of their own. --made says with what the indexes are made: levels ("balanced"), or
+bits of the residual codec ("4").
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ from exact import best, exact
 from vectors import VectorSet
 
 import plait
+from plait.codec import ScaledCodec
 from plait.store import open_snapshot
 
 Array = npt.NDArray[Any]
 
 KS = (10, 100, 1000)
-#: k -> the values of nprobe, ncandidates and ndocs that --sweep combines.
+#: k -> the values of nprobe, ngroups and ndocs that --sweep combines.
 GRIDS = {
-    10: ((4, 8, 16), (256, 512, 1024, 2048), (64, 128, 256)),
-    100: ((4, 8, 16, 32), (1024, 2048, 4096), (256, 384, 512, 768)),
-    1000: ((16, 32), (4096, 8192), (2000, 3000, 4000)),
+    10: ((4, 7, 10, 14, 20, 28, 40), (4, 8, 16), (40, 80, 160)),
+    100: ((7, 14, 28, 56), (4, 8, 16), (100, 200, 400)),
+    1000: ((28, 56, 112), (8, 16), (1000, 2000)),
 }
 
 
@@ -47,20 +49,21 @@ class Reconstructed:
         (self.segment,) = open_snapshot(index).segments
 
     def __getitem__(self, rows: slice) -> Array:
-        arrays = self.segment.arrays
-        if self.segment.codec is None:
+        arrays, codec = self.segment.arrays, self.segment.codec
+        if codec is None:
             return arrays["vectors"][rows]
-        return self.segment.codec.decompress(arrays["codes"][rows], arrays["residuals"][rows])
+        names = ["codes", "residuals", *(["gains"] if isinstance(codec, ScaledCodec) else [])]
+        return codec.decompress(*(arrays[name][rows] for name in names))
 
 
-def build(folder: Path, path: Path, nbits: int) -> dict[str, Any]:
+def build(folder: Path, path: Path, made: dict[str, Any]) -> dict[str, Any]:
     """Build an index; its cost."""
     source = VectorSet(folder)
     texts = source.texts()
     vectors = plait.TokenEmbeddings(source.embeddings, source.doclens)
     before = measure.rss()
     with measure.Stopwatch() as watch:
-        index = plait.Index.create(path, dim=vectors.dim, nbits=nbits)
+        index = plait.Index.create(path, dim=vectors.dim, **made)
         index.add(texts, vectors=vectors, threads=1)
     return {
         "build_cpu_s": round(watch.cpu, 2),
@@ -88,12 +91,14 @@ def open_and_search(folder: Path, path: Path) -> dict[str, Any]:
 class Measurement:
     """One index: timings and recalls of any parameters on it."""
 
-    def __init__(self, source: VectorSet, path: Path, nbits: int, kind: str, every: int = 1) -> None:
+    def __init__(
+        self, source: VectorSet, path: Path, made: dict[str, Any], kind: str, every: int = 1
+    ) -> None:
         self.source = source
         self.index = plait.Index.open(path)
         self.queries = source.queries(kind)[::every]
         self.kind = kind
-        self.nbits = nbits
+        self.made = made
         self.exact = exact(source, kind)[::every]
         self.scan = best(Reconstructed(path), source.offsets, self.queries)
 
@@ -108,9 +113,8 @@ class Measurement:
         measure.emit(
             "search",
             "plait",
-            params={"nbits": self.nbits, "k": k, "query_tokens": tokens, "queries": self.kind}
-            | {"name": name}
-            | asdict(params),
+            index=self.made,
+            params={"k": k, "query_tokens": tokens, "queries": self.kind} | {"name": name} | asdict(params),
             **self.source.facts(),
             recall=measure.overlap(found, self.exact, k),
             recall_every_4th=measure.overlap(found[::4], self.exact[::4], k),
@@ -122,25 +126,25 @@ class Measurement:
 
 
 def grid(k: int) -> Iterator[plait.SearchParams]:
-    for nprobe, ncandidates, ndocs in itertools.product(*GRIDS[k]):
-        yield plait.SearchParams(nprobe=nprobe, ncandidates=ncandidates, ndocs=ndocs, scan=False)
+    for nprobe, ngroups, ndocs in itertools.product(*GRIDS[k]):
+        yield plait.SearchParams(nprobe=nprobe, ngroups=ngroups, ndocs=ndocs, scan=False)
 
 
-def run(options: argparse.Namespace, nbits: int, path: Path) -> None:
+def run(options: argparse.Namespace, made: dict[str, Any], path: Path) -> None:
     source = VectorSet(options.vectors)
-    facts = {"params": {"nbits": nbits}} | source.facts()
-    measure.emit("build", "plait", **facts, **measure.in_new_process(build, source.folder, path, nbits))
+    facts = {"index": made} | source.facts()
+    measure.emit("build", "plait", **facts, **measure.in_new_process(build, source.folder, path, made))
     measure.emit("open", "plait", **facts, **measure.in_new_process(open_and_search, source.folder, path))
     for kind in ("padded", "ragged"):
-        measured = Measurement(source, path, nbits, kind)
+        measured = Measurement(source, path, made, kind)
         for k in KS:
             measured.report("default", k, plait.SearchParams.for_k(k), repeats=3 if k < 1000 else 1)
             if k < 1000:
                 measured.report("scan", k, plait.SearchParams(scan=True))
 
 
-def sweep(options: argparse.Namespace, nbits: int, path: Path) -> None:
-    measured = Measurement(VectorSet(options.vectors), path, nbits, "padded", every=2)
+def sweep(options: argparse.Namespace, made: dict[str, Any], path: Path) -> None:
+    measured = Measurement(VectorSet(options.vectors), path, made, "padded", every=2)
     for k in options.sweep:
         for params in grid(k):
             measured.report("sweep", k, params, repeats=1)
@@ -149,15 +153,15 @@ def sweep(options: argparse.Namespace, nbits: int, path: Path) -> None:
 def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("vectors", type=Path)
-    parser.add_argument("--nbits", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--made", nargs="+", default=["compact", "balanced", "precise", "4"])
     parser.add_argument("--sweep", type=int, nargs="*", default=[], choices=sorted(GRIDS), metavar="K")
     options = parser.parse_args()
-    for nbits in options.nbits:
+    for made in map(measure.made_with, options.made):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index"
-            run(options, nbits, path)
+            run(options, made, path)
             if options.sweep:
-                sweep(options, nbits, path)
+                sweep(options, made, path)
 
 
 if __name__ == "__main__":

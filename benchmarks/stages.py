@@ -1,4 +1,4 @@
-"""Where the time of one search goes: `python benchmarks/stages.py VECTORS [--nbits 4] [--index FOLDER]`.
+"""Where the time of one search goes: `python benchmarks/stages.py VECTORS [--made balanced] [--index FOLDER]`.
 
 Index.search runs with a clock around every kernel and around the reading of rows and documents. Reported is
 the median over queries of the CPU milliseconds spent in each itself, not in what it calls; "Python and
@@ -26,15 +26,14 @@ from plait import kernels
 from plait.store import Segment, Snapshot
 
 CLOCKED = {
-    "centroid table": (kernels, "centroid_scores"),
-    "top centroids": (kernels, "top_centroids"),
-    "gather": (kernels, "gather"),
-    "approximate": (kernels, "approximate"),
-    "rescore": (kernels, "maxsim_codes"),
-    "refine: rows": (Segment, "vectors"),
-    "refine: decompress": (kernels, "decompress"),
-    "refine: f32 MaxSim": (kernels, "maxsim"),
-    "documents from SQLite": (Snapshot, "documents"),
+    "rotate and merge the query": ((kernels, "rotate"), (kernels, "merge_tokens")),
+    "centroids": ((kernels, "top_rows"), (kernels, "centroid_scores"), (kernels, "top_centroids")),
+    "gather": ((kernels, "gather_top"), (kernels, "gather")),
+    "centroid interaction": ((kernels, "approximate"),),
+    "rescore": ((kernels, "maxsim_scaled"), (kernels, "maxsim_codes")),
+    "f32 MaxSim": ((kernels, "maxsim_decoded"), (kernels, "maxsim")),
+    "reconstruction": ((kernels, "decompress"), (Segment, "vectors")),
+    "documents from SQLite": ((Snapshot, "documents"),),
 }
 REST = "Python and NumPy"
 
@@ -79,9 +78,10 @@ def stages(
     clock = Clock()
     times = defaultdict(list)
     with ExitStack() as patches:
-        for name, (owner, attribute) in CLOCKED.items():
-            wrapped = clock.clocked(name, getattr(owner, attribute))
-            patches.enter_context(patch.object(owner, attribute, wrapped))
+        for name, clocked in CLOCKED.items():
+            for owner, attribute in clocked:
+                wrapped = clock.clocked(name, getattr(owner, attribute))
+                patches.enter_context(patch.object(owner, attribute, wrapped))
         for query in queries[:20] + queries:
             clock.spent.clear()
             with clock.in_stage(REST):
@@ -91,14 +91,15 @@ def stages(
     return {name: round(float(np.median(spent[20:])), 3) for name, spent in times.items()}
 
 
-def report(source: VectorSet, path: Path, nbits: int, k: int, kind: str, scan: bool | None) -> None:
+def report(source: VectorSet, path: Path, made: dict[str, Any], k: int, kind: str, scan: bool | None) -> None:
     queries = source.queries(kind)
-    params = plait.SearchParams(scan=True) if scan else plait.SearchParams.for_k(k)
+    params = plait.SearchParams(scan=True) if scan else plait.SearchParams.for_k(k, len(source.doclens))
     with plait.Index.open(path) as index:
         measure.emit(
             "stages",
             "plait",
-            params={"nbits": nbits, "k": k, "queries": kind, "scan": scan},
+            index=made,
+            params={"k": k, "queries": kind, "scan": scan},
             **source.facts(),
             whole_cpu_ms=measure.per_query(
                 lambda query: index.search(query, k, params=params, threads=1), queries
@@ -110,20 +111,20 @@ def report(source: VectorSet, path: Path, nbits: int, k: int, kind: str, scan: b
 def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("vectors", type=Path)
-    parser.add_argument("--nbits", type=int, default=4)
+    parser.add_argument("--made", default="balanced", help="a level, or bits of the residual codec")
     parser.add_argument("--index", type=Path, help="keep the index here, or use the one that is there")
     options = parser.parse_args()
-    source = VectorSet(options.vectors)
+    source, made = VectorSet(options.vectors), measure.made_with(options.made)
     with tempfile.TemporaryDirectory() as folder:
         path = options.index or Path(folder) / "index"
         if not path.exists():
             vectors = plait.TokenEmbeddings(source.embeddings, source.doclens)
-            with plait.Index.create(path, dim=vectors.dim, nbits=options.nbits) as index:
+            with plait.Index.create(path, dim=vectors.dim, **made) as index:
                 index.add(source.texts(), vectors=vectors)
         for k in (10, 100, 1000):
-            report(source, path, options.nbits, k, "padded", None)
-        report(source, path, options.nbits, 10, "ragged", None)
-        report(source, path, options.nbits, 10, "padded", True)
+            report(source, path, made, k, "padded", None)
+        report(source, path, made, 10, "ragged", None)
+        report(source, path, made, 10, "padded", True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def parameters(record: Record) -> str:
     params = record["params"]
     name = params.get("name") or ("default" if params.get("default") else "")
     shown = "" if name else ", ".join(f"{key} {value}" for key, value in params.items() if key not in hidden)
-    return f"{params['nbits']} bits, {name or shown}"
+    return f"{settings(record)}, {name or shown}"
 
 
 def search() -> str:
@@ -66,45 +66,43 @@ def build() -> str:
     """Cost of building and of opening."""
     built = records("search", "build") + records("rivals", "build")
     opened = {
-        (record["engine"], record["params"]["nbits"]): record
+        (record["engine"], settings(record)): record["open_and_first_query_cpu_ms"]
         for record in records("search", "open") + records("rivals", "open")
     }
     rows = [
         [
             engine(record),
-            record["params"]["nbits"],
+            settings(record),
             f"{record['build_cpu_s']:.0f}",
             f"{record['tokens_per_cpu_s']:,}",
             f"{record['peak_rss'] / 1e6:,.0f}",
             record["bytes_per_token"],
-            ms(
-                opened.get((record["engine"], record["params"]["nbits"]), {}).get(
-                    "open_and_first_query_cpu_ms"
-                )
-            ),
+            ms(opened.get((record["engine"], settings(record)))),
         ]
         for record in built
     ]
-    head = ["engine", "bits", "build s", "tokens/s", "peak MB", "bytes/token", "open + first query ms"]
+    head = ["engine", "index", "build s", "tokens/s", "peak MB", "bytes/token", "open + first query ms"]
     return f"{setting(built)}\n\n" + table(head, rows)
 
 
 def quality() -> str:
     """The nDCG@10 of each collection and way of searching."""
     found = records("quality", "quality")
-    ways = [("exact", None), *(("default", nbits) for nbits in (8, 4, 2, 1)), ("BM25", None)]
-    values = {
-        (record["collection"], record["params"]["search"], record["params"].get("nbits")): record["nDCG@10"]
-        for record in found
-    }
+    ways = {way_of(record): None for record in found}
+    values = {(record["collection"], way_of(record)): record["nDCG@10"] for record in found}
     names = list(dict.fromkeys(record["collection"] for record in found))
     rows = [
-        [name, *(f"{values[name, *way]:.3f}" if (name, *way) in values else "" for way in ways)]
+        [name, *(f"{values[name, way]:.3f}" if (name, way) in values else "" for way in ways)]
         for name in names
     ]
-    head = ["nDCG@10", "exact f32", "8 bits", "4 bits", "2 bits", "1 bit", "BM25"]
     model = f"Built-in model {found[0]['encoder']}." if found else "_No results yet._"
-    return f"{model}\n\n" + table(head, rows)
+    return f"{model}\n\n" + table(["nDCG@10", *ways], rows)
+
+
+def way_of(record: Record) -> str:
+    """How a collection was searched: "exact f32", "BM25", or what the index was made with."""
+    way = record["params"]["search"]
+    return {"exact": "exact f32"}.get(way, way) if way != "default" else settings(record)
 
 
 def startup() -> str:
@@ -129,20 +127,21 @@ def stages() -> str:
     rows = [[name, *(f"{record['stages_cpu_ms'][name]:.2f}" for record in found)] for name in names]
     rows.append(["whole search", *(f"{record['whole_cpu_ms']:.2f}" for record in found)])
     head = ["ms", *(f"k = {record['params']['k']}" for record in found)]
-    return f"{setting(found)} Queries of 32 tokens, 4 bits.\n\n" + table(head, rows)
+    made = settings(found[0]) if found else ""
+    return f"{setting(found)} Queries of 32 tokens, {made}.\n\n" + table(head, rows)
 
 
 def scan_threshold() -> str:
     """Scanning and searching by size."""
     found = records("scan_threshold", "scan_threshold")
     rows = [
-        [f"{tokens:,}", ms(scan), ms(searched), record["params"]["nbits"], record["params"]["queries"]]
+        [f"{tokens:,}", ms(scan), ms(searched), settings(record), record["params"]["queries"]]
         for record in found
         for tokens, scan, searched in zip(
             record["tokens"], record["scan_cpu_ms"], record["search_cpu_ms"], strict=True
         )
     ]
-    return table(["tokens", "scan ms", "search ms", "bits", "queries"], rows)
+    return table(["tokens", "scan ms", "search ms", "index", "queries"], rows)
 
 
 def sweep() -> str:
@@ -155,9 +154,9 @@ def sweep() -> str:
             params = record["params"]
             if params["k"] == k and record["search_recall"] > best:
                 best = record["search_recall"]
-                chosen = [params[name] for name in ("nprobe", "ncandidates", "ndocs")]
+                chosen = [params[name] for name in ("nprobe", "ngroups", "ndocs")]
                 rows.append([k, *chosen, f"{best:.4f}", f"{record['cpu_ms']:.2f}"])
-    head = ["k", "nprobe", "ncandidates", "ndocs", "search recall", "ms"]
+    head = ["k", "nprobe", "ngroups", "ndocs", "search recall", "ms"]
     return f"{setting(found)}\n\n" + table(head, rows)
 
 

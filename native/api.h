@@ -20,6 +20,7 @@ enum class Fault : int32_t {
     list,      // ivf_offsets[where] is negative, descending or beyond the documents listed
     pid,       // ivf_pids[where] is not a document
     unsorted,  // ivf_pids[where] is smaller than the entry before it
+    gain,      // with token `where` a document could get more than 65,535
 };
 
 struct Status {
@@ -258,8 +259,8 @@ struct TopRowsArgs {
 
 struct GatherTopArgs {
     const uint32_t* lists;
-    const float* gains;
-    int64_t nq;
+    const uint16_t* gains;
+    int64_t nq;  // below 65,536
     int64_t nprobe;
     const int64_t* list_offsets;
     int64_t nlists;

@@ -152,6 +152,7 @@ struct Limits {
         case Fault::pid:
             refuse("ivf_pids" + at + "is out of range: the segment has " + std::to_string(limits.ndocs) + " documents");
         case Fault::unsorted: refuse("ivf_pids" + at + "is out of range: a list must ascend");
+        case Fault::gain: refuse("gains" + at + "is too large: the largest of all rows must sum to at most 65535");
         default: throw std::bad_alloc();
     }
 }
@@ -567,9 +568,10 @@ Listed listed_of(const Array& docs) {
 nb::object gather_top(const Kernels& kernels, const Array& lists, const Array& gains, const Array& list_offsets,
                       const Array& list_docs, const std::optional<Array>& allowed, int64_t ndocs, int64_t count) {
     const auto list = view<uint32_t>(lists, "lists", 2);
-    const auto value = view<float>(gains, "gains", 2);
+    const auto value = view<uint16_t>(gains, "gains", 2);
     const auto offsets = view<int64_t>(list_offsets, "list_offsets", 1);
     const Listed listed = listed_of(list_docs);
+    require(list.rows < 65536, "lists must have fewer than 65536 rows, got " + std::to_string(list.rows));
     require_size("gains", value.rows, list.rows, "rows");
     require_size("gains", value.columns, list.columns, "columns");
     require(offsets.rows >= 1, "list_offsets must have at least one entry");

@@ -173,21 +173,28 @@ struct ListDocs {
     }
 };
 
-struct Met {
-    float score;
-    uint32_t token;  // 1 + the last query token that met the document; 0: none did
-};
+// What a document has got so far: its score in the upper half, in the lower half 1 + the last query token
+// that met it.
+constexpr int kScoreShift = 16;
+constexpr uint32_t kTokenMask = 0xffff;
 
 // Documents whose scores are held at a time: half a megabyte, so that random additions stay in the cache. Of
-// more documents lists have too few in each block, so blocks are larger.
-inline int64_t docs_per_block(int64_t ndocs) { return ndocs <= int64_t{1} << 22 ? 1 << 17 : 1 << 17; }
+// very many documents lists have too few in each block for that, so blocks are larger.
+inline int64_t docs_per_block(int64_t ndocs) { return ndocs <= int64_t{1} << 22 ? 1 << 17 : 1 << 18; }
+
+// Keys are a score in so many bits above the complement of a document, so that of equal scores the document
+// that comes first is larger.
+constexpr int kDocBits = 32, kKeyBits = kDocBits + 32 - kScoreShift;
+PLAIT_INLINE uint64_t key_of_score(uint32_t score, int64_t doc) {
+    return static_cast<uint64_t>(score) << kDocBits | (0xffffffffu - static_cast<uint32_t>(doc));
+}
 
 // The `count` largest of keys, in any order, by digits from the top: moved to the front.
 inline void keep_largest(uint64_t* keys, int64_t size, int64_t count, uint64_t* spare) {
     constexpr int kDigit = 11;
     uint64_t* out = keys;  // `keys[:out]` are chosen; never ahead of what is read
     uint64_t* rest = keys;
-    for (int shift = 64 - kDigit; size > count; shift -= kDigit) {
+    for (int shift = kKeyBits - kDigit; size > count; shift -= kDigit) {
         if (shift < 0) shift = 0;
         int32_t sizes[1 << kDigit] = {};
         const auto digit = [&](uint64_t key) { return static_cast<int>(key >> shift) & ((1 << kDigit) - 1); };
@@ -222,6 +229,18 @@ inline void sort_by_low(uint64_t* keys, int64_t size, uint64_t* spare) {
     }
 }
 
+// No document can get more than fits into 16 bits.
+Status check_gains(const GatherTopArgs& args) {
+    int64_t most = 0;
+    for (int64_t token = 0; token < args.nq; ++token) {
+        uint16_t largest = 0;
+        for (int64_t i = token * args.nprobe; i < (token + 1) * args.nprobe; ++i)
+            if (args.lists[i] != kNoRow) largest = args.gains[i] > largest ? args.gains[i] : largest;
+        if ((most += largest) > 0xffff) return {Fault::gain, token};
+    }
+    return kDone;
+}
+
 Status check_lists(const GatherTopArgs& args) {
     for (int64_t i = 0; i < args.nq * args.nprobe; ++i) {
         if (args.lists[i] == kNoRow) continue;
@@ -231,7 +250,7 @@ Status check_lists(const GatherTopArgs& args) {
         if (begin < 0 || begin > end || end > args.nlisted)
             return {Fault::list, begin < 0 || begin > args.nlisted ? list : list + 1};
     }
-    return kDone;
+    return check_gains(args);
 }
 
 // The keys with the largest scores seen so far: a few times as many as are wanted, cut back now and then.
@@ -239,20 +258,25 @@ class BestKeys {
 public:
     explicit BestKeys(int64_t count)
         : count_(count), room_(4 * count + 2048), keys_(room_, false), spare_(room_, false),
-          floor_(count ? 0 : ~uint64_t{0}) {}
+          floor_(count ? 0 : kTokenMask) {}
     explicit operator bool() const { return keys_ && spare_; }
 
-    PLAIT_INLINE void offer(uint64_t key) {
-        if (key < floor_) return;
-        keys_[size_++] = key;
-        if (size_ == room_) cut();
+    // Documents with a score of so much or less are not among the best, if they come after all those before.
+    uint32_t floor() const { return floor_; }
+
+    // Room for so many more keys, which `take` then counts.
+    PLAIT_INLINE uint64_t* room_for(int64_t more) {
+        if (size_ + more > room_) cut();
+        return keys_.data() + size_;
     }
+    void take(int64_t more) { size_ += more; }
     void cut() {
         if (size_ <= count_) return;
         keep_largest(keys_.data(), size_, count_, spare_.data());
         size_ = count_;
-        floor_ = ~uint64_t{0};
-        for (int64_t i = 0; i < size_; ++i) floor_ = keys_[i] < floor_ ? keys_[i] : floor_;
+        uint64_t floor = ~uint64_t{0};
+        for (int64_t i = 0; i < size_; ++i) floor = keys_[i] < floor ? keys_[i] : floor;
+        floor_ = static_cast<uint32_t>(floor >> kDocBits);
     }
     int64_t size() const { return size_; }
     uint64_t* keys() { return keys_.data(); }
@@ -262,19 +286,22 @@ private:
     int64_t count_, room_;
     Scratch<uint64_t> keys_, spare_;
     int64_t size_ = 0;
-    uint64_t floor_;
+    uint32_t floor_;
 };
 
 // Visits all lists once for each block of documents. Documents ascend in a list, so each list is read
-// from where the block before left it.
+// from where the block before left it. Few documents of a block are among the best, so all of its scores are
+// compared with the smallest that still counts, many at a time; which documents were met is not kept.
 template <int kBytes>
 class Gathering {
 public:
+    static constexpr int64_t kLook = 64;
+
     explicit Gathering(const GatherTopArgs& args)
         : args_(args), docs_{args.list_docs, args.nlisted}, block_(docs_per_block(args.ndocs)),
-          met_(smaller_of(block_, args.ndocs)), touched_(smaller_of(block_, args.ndocs), false),
-          next_(args.nq * args.nprobe), counts_(args.nq), best_(args.count) {}
-    explicit operator bool() const { return met_ && touched_ && next_ && counts_ && best_; }
+          met_(round_up(smaller_of(block_, args.ndocs), kLook)), next_(args.nq * args.nprobe), counts_(args.nq),
+          best_(args.count) {}
+    explicit operator bool() const { return met_ && next_ && counts_ && best_; }
     BestKeys& best() { return best_; }
 
     Status run() {
@@ -287,10 +314,10 @@ public:
             }
         for (int64_t first = 0; first < args_.ndocs; first += block_) {
             const int64_t end = smaller_of(args_.ndocs, first + block_);
-            found_ = 0;
+            added_ = false;
             for (int64_t token = 0; token < args_.nq; ++token)
                 if (const Status status = visit(token, first, end); status.fault != Fault::none) return status;
-            offer(first);
+            if (added_) offer(first, end - first);
         }
         return ends();
     }
@@ -298,7 +325,7 @@ public:
 private:
     Status visit(int64_t token, int64_t first, int64_t end) {
         const uint32_t* lists = args_.lists + token * args_.nprobe;
-        const float* gains = args_.gains + token * args_.nprobe;
+        const uint16_t* gains = args_.gains + token * args_.nprobe;
         const int64_t count = counts_[token];
         for (int64_t i = 0; i < count; ++i) {
             if (lists[i] == kNoRow) continue;
@@ -318,36 +345,42 @@ private:
     }
 
     template <bool kMasked>
-    PLAIT_INLINE Status add(int64_t& next, int64_t stop, int64_t first, int64_t end, int64_t token, float gain) {
-        const uint32_t stamp = static_cast<uint32_t>(token + 1), bits = unaligned<uint32_t>(&gain);
-        Met* met = met_.data();
-        uint32_t* touched = touched_.data();
-        int64_t found = found_, i = next;
+    PLAIT_INLINE Status add(int64_t& next, int64_t stop, int64_t first, int64_t end, int64_t token, uint16_t gain) {
+        const uint32_t stamp = static_cast<uint32_t>(token + 1), worth = static_cast<uint32_t>(gain) << kScoreShift;
+        uint32_t* met = met_.data();
+        int64_t i = next;
         for (; i < stop; ++i) {
             const uint32_t doc = docs_[i];
             if (doc >= end) break;
             if (doc < first) return {Fault::pid, i};
             if (kMasked && !args_.allowed[doc]) continue;
-            Met& entry = met[doc - first];
-            touched[found] = static_cast<uint32_t>(doc - first);
-            found += !entry.token;
+            const uint32_t entry = met[doc - first];
             // Without a branch: whether a document was met before is not predictable.
-            const uint32_t once = bits & (uint32_t{0} - static_cast<uint32_t>(entry.token != stamp));
-            entry.score += unaligned<float>(&once);
-            entry.token = stamp;
+            const uint32_t fresh = uint32_t{0} - static_cast<uint32_t>((entry & kTokenMask) != stamp);
+            met[doc - first] = ((entry & ~kTokenMask) | stamp) + (worth & fresh);
         }
+        added_ |= i > next;
         next = i;
-        found_ = found;
         return kDone;
     }
 
-    void offer(int64_t first) {
-        for (int64_t i = 0; i < found_; ++i) {
-            Met& entry = met_[touched_[i]];
-            const uint32_t rank = static_cast<uint32_t>(ordered(entry.score)) ^ 0x80000000u;
-            best_.offer(static_cast<uint64_t>(rank) << 32 | (0xffffffffu - static_cast<uint32_t>(first + touched_[i])));
-            entry = {};
+    void offer(int64_t first, int64_t count) {
+        uint32_t* met = met_.data();
+        for (int64_t i = 0; i < count; i += kLook) {
+            // Entries with a larger score than the floor; a document that comes later loses a tie.
+            const uint32_t floor = best_.floor() << kScoreShift | kTokenMask;
+            uint32_t any = 0;
+            for (int64_t j = 0; j < kLook; ++j) any |= static_cast<uint32_t>(met[i + j] > floor);
+            if (!any) continue;
+            uint64_t* keys = best_.room_for(kLook);
+            int64_t more = 0;
+            for (int64_t j = 0; j < kLook; ++j) {
+                keys[more] = key_of_score(met[i + j] >> kScoreShift, first + i + j);
+                more += met[i + j] > floor;
+            }
+            best_.take(more);
         }
+        __builtin_memset(met, 0, static_cast<size_t>(count) * sizeof(uint32_t));
     }
 
     // What is left of a list after the last block is out of range, or out of order.
@@ -361,11 +394,10 @@ private:
     const GatherTopArgs& args_;
     const ListDocs<kBytes> docs_;
     const int64_t block_;
-    Scratch<Met> met_;
-    Scratch<uint32_t> touched_;
+    Scratch<uint32_t> met_;
     Scratch<int64_t> next_, counts_;
     BestKeys best_;
-    int64_t found_ = 0;
+    bool added_ = false;
 };
 
 template <int kBytes>
@@ -381,7 +413,7 @@ Status gather_best(GatherTopArgs& args) {
     sort_by_low(keys, args.found, best.spare());
     for (int64_t i = 0; i < args.found; ++i) {
         args.docs[i] = static_cast<uint32_t>(keys[i]);
-        args.best[i] = unordered(static_cast<int32_t>(static_cast<uint32_t>(keys[i] >> 32) ^ 0x80000000u));
+        args.best[i] = static_cast<float>(keys[i] >> kDocBits);
     }
     return kDone;
 }

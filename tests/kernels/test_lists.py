@@ -85,7 +85,8 @@ def test_gather_top(seed: int, nq: int, nprobe: int, ndocs: int, nbytes: int, co
         own = rng.permutation(15)[: rng.integers(0, nprobe + 1)]
         chosen[token, : len(own)] = own
     # Few distinct scores, so that there are ties.
-    scores = -np.sort(-rng.integers(-3, 4, size=(nq, nprobe)), axis=1).astype(np.float32) / np.float32(3)
+    steps = -np.sort(-rng.integers(0, 4, size=(nq, nprobe)), axis=1)
+    scores = (steps * rng.integers(1, 65_536 // (3 * max(1, nq)))).astype(np.uint16)
     allowed = rng.integers(0, 2, size=ndocs, dtype=np.uint8) if filtered else None
     arguments = (chosen, scores, offsets, docs, allowed, ndocs, count)
     twin = reference_scaled.gather_top(*arguments)
@@ -120,7 +121,7 @@ def test_broken_values_are_refused(isa: str):
     for broken in ([0, 5], [3, 2], [-1, 2]):
         with pytest.raises(ValueError, match="offsets"):
             kernels.top_rows(query, one, np.array(broken), rows, scales, 2)
-    value = np.ones((1, 1), dtype=np.float32)
+    value = np.ones((1, 1), dtype=np.uint16)
     docs = np.array([0, 1, 2, 9], dtype=np.uint16)
     with pytest.raises(ValueError, match="probes"):
         kernels.gather_top(one + 1, value, offsets, docs, None, 10, 5)
@@ -129,6 +130,9 @@ def test_broken_values_are_refused(isa: str):
     for broken in ([0, 5], [3, 2], [-1, 2]):
         with pytest.raises(ValueError, match="offsets"):
             kernels.gather_top(one, value, np.array(broken), docs, None, 10, 5)
+    both = np.zeros((2, 1), dtype=np.uint32)
+    with pytest.raises(ValueError, match="sum to at most 65535"):
+        kernels.gather_top(both, np.array([[65_000], [536]], np.uint16), offsets, docs, None, 10, 5)
     with pytest.raises(ValueError, match="codes"):
         kernels.invert(docs, offsets, 9, 2)
     for broken in ([0, 5], [0, 3, 2], [-1, 2]):

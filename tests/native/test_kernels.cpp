@@ -265,10 +265,10 @@ void gather_best_documents(int64_t nq, int nbytes, bool broken) {
     // More documents than are summed up at a time, where two bytes do not limit them.
     const int64_t ndocs = below(2) || nbytes == 2 ? below(65536) + 1 : 131072 + below(200000);
     Exact<uint32_t> lists(nq * nprobe);
-    Exact<float> gains(nq * nprobe);
+    Exact<uint16_t> gains(nq * nprobe);
     Exact<int64_t> offsets(nlists + 1);
     Exact<uint8_t> allowed(ndocs);
-    lists.randomise_below(nlists), gains.randomise(), allowed.randomise_below(2);
+    lists.randomise_below(nlists), gains.randomise_below(65536 / (nq + 1)), allowed.randomise_below(2);
     for (int64_t i = below(4); i > 0; --i) lists[below(lists.size)] = 0xffffffffu;
     std::vector<int64_t> listed;
     for (int64_t list = 0; list < nlists; ++list) {
@@ -280,9 +280,10 @@ void gather_best_documents(int64_t nq, int nbytes, bool broken) {
     Exact<uint8_t> docs8(nlisted * nbytes);
     for (int64_t i = 0; i < nlisted; ++i) put_doc(docs8.data + i * nbytes, listed[static_cast<size_t>(i)], nbytes);
     if (broken) {
-        switch (below(3)) {
+        switch (below(4)) {
             case 0: docs8.corrupt(); break;
             case 1: offsets.corrupt(); break;
+            case 2: gains.corrupt(); break;
             default: lists.corrupt();
         }
     }

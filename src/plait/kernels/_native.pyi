@@ -115,7 +115,7 @@ class Kernels:
     def gather_top(
         self,
         lists: Array,
-        gains: F32,
+        gains: Array,
         list_offsets: Array,
         list_docs: Array,
         allowed: Array | None,

@@ -335,7 +335,7 @@ def top_rows(
 
 def gather_top(
     lists: Array,
-    gains: F32,
+    gains: Array,
     list_offsets: Array,
     list_docs: Array,
     allowed: Array | None,
@@ -350,8 +350,9 @@ def gather_top(
     2025, section 4.2). Tokens are visited in order.
 
     Args:
-        lists: u32 ``[nq, p]``; ``NO_ROW`` is passed over.
-        gains: f32 ``[nq, p]``.
+        lists: u32 ``[nq, p]``, nq < 65,536; ``NO_ROW`` is passed over.
+        gains: u16 ``[nq, p]``, in any unit; no document may get more than 65,535 in all, as the largest of
+            each row say.
         list_offsets: i64 ``[nlists + 1]``.
         list_docs: u16 or u32 ``[n]``, or u8 ``[n, 3]`` (24 bits, little-endian): documents, ascending in
             each list.
@@ -360,12 +361,11 @@ def gather_top(
         count: documents wanted.
 
     Returns:
-        u32 ``[m]`` documents, ascending, and their f32 scores: the best ``count`` by score, of equal ones
-        those with the lower numbers; all if fewer were met.
+        u32 ``[m]`` documents, ascending, and their scores as f32: the best ``count`` of those with a score
+        above 0, of equal ones those with the lower numbers; all if there are fewer.
     """
     plain = documents_of(list_docs)
-    total = np.zeros(ndocs, dtype=np.float32)
-    met = np.zeros(ndocs, dtype=bool)
+    total = np.zeros(ndocs, dtype=np.uint16)
     for token in range(len(lists)):
         seen = np.zeros(ndocs, dtype=bool)
         for place in np.flatnonzero(lists[token] != NO_ROW):
@@ -376,11 +376,10 @@ def gather_top(
             if allowed is not None:
                 docs = docs[allowed[docs] != 0]
             total[docs] += gains[token, place]
-            met[docs] = True
-    found = np.flatnonzero(met)
-    order = np.lexsort((found, -total[found]))[:count]
+    found = np.flatnonzero(total)
+    order = np.lexsort((found, -total[found].astype(np.int64)))[:count]
     best: npt.NDArray[np.uint32] = np.sort(found[order]).astype(np.uint32)
-    return best, total[best]
+    return best, total[best].astype(np.float32)
 
 
 def documents_of(list_docs: Array) -> npt.NDArray[np.uint32]:

@@ -18,6 +18,12 @@ from plait.types import FloatArray
 
 #: So many times ``nprobe`` lists are ranked for each token.
 DEPTH = 2
+#: Children are looked for below one centroid for so many lists wanted (decision 0012).
+PARENT_SHARE = 2
+#: What a document can get from all query tokens together, in the whole steps that the kernel adds up.
+TOTAL_GAIN = 65_000
+#: Query tokens that candidates are found with, at most.
+MOST_TOKENS = 65_000
 #: Documents that a token's lists do not hold are thought to be so much further from it than the nearest
 #: list left out, in cosine.
 UNMET = np.float32(0.05)
@@ -60,6 +66,11 @@ class ScaledQuery:
         return kernels.merge_tokens(self.rotated, self.merge)
 
     @cached_property
+    def asked(self) -> FloatArray:
+        """f32 ``[at most nq, width]``: tokens that candidates are found with."""
+        return self.merged[:MOST_TOKENS]
+
+    @cached_property
     def coarse(self) -> FloatArray:
         """f32 ``[at most LANES, width]``, if tokens are that similar: what a first look scores."""
         tokens = self.merged
@@ -72,18 +83,20 @@ class ScaledQuery:
     @cached_property
     def bonus(self) -> FloatArray:
         """f32 ``[at most nq]``: what a token adds to the score of a document for being met at all."""
-        bonus: FloatArray = UNMET * np.sqrt(np.einsum("ij,ij->i", self.merged, self.merged))
+        bonus: FloatArray = UNMET * np.sqrt(np.einsum("ij,ij->i", self.asked, self.asked))
         return bonus
 
     def candidates(self, segments: list[tuple[Segment, Mask]], params: SearchParams, k: int) -> list[Pool]:
         """The documents worth a look, over all segments of this codec; far more than need one as a rule."""
         count = max(MOST_BATCHES * params.ndocs, 2 * k)
         centroids = self.centroids(params)
+        chosen = [self.lists(segment, params, centroids) for segment, _ in segments]
+        unit = max(float(gains.max(axis=1).sum()) for _, gains in chosen) / TOTAL_GAIN or 1.0
         pools = []
-        for segment, mask in segments:
-            lists, gains = self.lists(segment, params, centroids)
+        for (segment, mask), (lists, gains) in zip(segments, chosen, strict=True):
             ivf = segment.ivf_offsets, segment.arrays["ivf_docs"]
-            pools.append(Pool(segment, *kernels.gather_top(lists, gains, *ivf, mask, segment.ndocs, count)))
+            steps = (gains / np.float32(unit)).astype(np.uint16)
+            pools.append(Pool(segment, *kernels.gather_top(lists, steps, *ivf, mask, segment.ndocs, count)))
         return top_pools(pools, count)
 
     @property
@@ -99,15 +112,13 @@ class ScaledQuery:
         """The best centroids of each token: u32, f32 ``[m, DEPTH * nprobe]``."""
         codec = self.codec
         count = min(DEPTH * params.nprobe, codec.ncentroids)
-        groups = np.zeros((len(self.merged), 1), dtype=np.uint32)
+        groups = np.zeros((len(self.asked), 1), dtype=np.uint32)
         if len(codec.heads) > 1:
             everything = np.array([0, len(codec.heads)], dtype=np.int64)
             most = min(params.ngroups, len(codec.heads))
-            groups, _ = kernels.top_rows(
-                self.merged, groups, everything, codec.heads, codec.head_scales, most
-            )
+            groups, _ = kernels.top_rows(self.asked, groups, everything, codec.heads, codec.head_scales, most)
         return kernels.top_rows(
-            self.merged, groups, codec.group_offsets, codec.centroids, codec.centroid_scales, count
+            self.asked, groups, codec.group_offsets, codec.centroids, codec.centroid_scales, count
         )
 
     def lists(
@@ -118,8 +129,8 @@ class ScaledQuery:
             return most_telling(*centroids, self.bonus, params.nprobe)
         rows, scales = segment.arrays["child_centroids"], segment.arrays["child_scales"]
         count = min(DEPTH * params.nprobe, len(rows))
-        parents = np.ascontiguousarray(centroids[0][:, : params.nprobe])
-        lists, scores = kernels.top_rows(self.merged, parents, segment.child_offsets, rows, scales, count)
+        parents = np.ascontiguousarray(centroids[0][:, : -(-params.nprobe // PARENT_SHARE)])
+        lists, scores = kernels.top_rows(self.asked, parents, segment.child_offsets, rows, scales, count)
         return most_telling(lists, scores, self.bonus, params.nprobe)
 
     def rescore(self, segment: Segment, docs: Docs) -> FloatArray:
@@ -162,4 +173,5 @@ def most_telling(
     left_out[:, 0] = False
     first = np.minimum(np.count_nonzero(~left_out, axis=1), scores.shape[1] - 1)
     imputed = np.maximum(scores[np.arange(len(scores)), first], last[:, 0]) - bonus
-    return np.where(left_out, np.uint32(kernels.NO_ROW), lists), scores - imputed[:, None]
+    gains = np.maximum(scores - imputed[:, None], 0)
+    return np.where(left_out, np.uint32(kernels.NO_ROW), lists), gains
