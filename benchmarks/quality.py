@@ -2,7 +2,8 @@
 
 DATA holds `eval/NAME/` in BEIR's form. Each collection is encoded with the built-in model and searched three
 ways: exact f32 MaxSim; indexes of every level, and of the residual codec, with the default search; and BM25,
-which is not run but taken from the data's own description (Lucene, k1 .9, b .4, English stop words and stemmer).
+which is not run but taken from the data's own description (Lucene, k1 .9, b .4, English stop words and
+stemmer).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the time of one search goes: `python benchmarks/stages.py VECTORS [--made balanced] [--index FOLDER]`.
+"""Where the time of a search goes: `python benchmarks/stages.py VECTORS [--made balanced] [--index FOLDER]`.
 
 Index.search runs with a clock around every kernel and around the reading of rows and documents. Reported is
 the median over queries of the CPU milliseconds spent in each itself, not in what it calls; "Python and
