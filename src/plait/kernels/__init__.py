@@ -1,8 +1,8 @@
 """The one door to the kernels: native code, or the NumPy twins when it is asked for.
 
 The fastest instruction set of the machine is chosen at import. The environment variable
-``PLAIT_ISA`` forces another one (``scalar``, ``avx2``, ``avxvnni``, ``avx512``) or the twins in
-NumPy (``reference``); results do not depend on it, only speed does.
+``PLAIT_ISA`` forces another one (``scalar``; x86-64: ``avx2``, ``avxvnni``, ``avx512``; AArch64:
+``neon``) or the twins in NumPy (``reference``); results do not depend on it, only speed does.
 
 Kernels run in the calling thread and release the GIL: to use several threads, split ``docs`` or rows.
 """
