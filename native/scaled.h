@@ -65,8 +65,9 @@ PLAIT_INLINE uint8_t* pack_levels(const float* values, int64_t count, int32_t* b
 PLAIT_INLINE void solve_gains(double cc, double ww, double cw, double vc, double vw, float* gains) {
     const double determinant = cc * ww - cw * cw;
     const bool solvable = determinant > 1e-12 * cc * ww;
-    const double a = solvable ? (vc * ww - vw * cw) / determinant : 1.0;
-    const double b = solvable ? (vw * cc - vc * cw) / determinant : 0.0;
+    // Otherwise there is one direction only, and v may point against it.
+    const double a = solvable ? (vc * ww - vw * cw) / determinant : cc > 0 ? (vc < 0 ? -1.0 : 1.0) : 0.0;
+    const double b = solvable ? (vw * cc - vc * cw) / determinant : cc > 0 ? 0.0 : (vw < 0 ? -1.0 : 1.0);
     const double square = (a * a) * cc + (2.0 * (a * b)) * cw + (b * b) * ww;
     const double length = square > 0 ? __builtin_sqrt(square) : 0.0;
     const double inverse = length > 0 ? 1.0 / length : 0.0;

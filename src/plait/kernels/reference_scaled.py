@@ -119,8 +119,9 @@ def encode_scaled(
 
     With ``w = sigma * level``, the gains are the ``(a, b)`` that bring ``a * c + b * w`` nearest to ``v``,
     both then divided by the length of that sum. The system of two equations is solved in f64 from the f32 dot
-    products ``cc, ww, cw, vc, vw``; where its determinant is not above ``1e-12 * cc * ww`` the gains are
-    ``(1 / sqrt(cc), 0)``, and (0, 0) if cc is 0 too.
+    products ``cc, ww, cw, vc, vw``. Where its determinant is not above ``1e-12 * cc * ww`` there is only one
+    direction, of ``c``, or of ``w`` if cc is 0: the gains are ``(1 / sqrt(cc), 0)`` or ``(0, 1 / sqrt(ww))`` with
+    the sign of ``vc`` or ``vw``, and (0, 0) if there is none.
 
     Args:
         vectors: f32 ``[n, width]``, rotated.
@@ -156,8 +157,8 @@ def _gains(v: F32, c: F32, w: F32) -> F32:
     determinant = cc * ww - cw * cw
     solvable = determinant > 1e-12 * cc * ww
     safe = np.where(solvable, determinant, 1.0)
-    a = np.where(solvable, (vc * ww - vw * cw) / safe, 1.0)
-    b = np.where(solvable, (vw * cc - vc * cw) / safe, 0.0)
+    a = np.where(solvable, (vc * ww - vw * cw) / safe, np.where(cc > 0, np.where(vc < 0, -1.0, 1.0), 0.0))
+    b = np.where(solvable, (vw * cc - vc * cw) / safe, np.where(cc > 0, 0.0, np.where(vw < 0, -1.0, 1.0)))
     square = (a * a) * cc + (2.0 * (a * b)) * cw + (b * b) * ww
     length = np.sqrt(np.maximum(square, 0.0))
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
