@@ -228,7 +228,11 @@ void score_scaled(int64_t width, int64_t nq, bool broken) {
     codec.width = width, codec.ncentroids = ncentroids;
     codec.row_bytes = codec.bits[0] / 2 + codec.bits[1] / 4 + codec.bits[2] / 8;
     Exact<uint8_t> centroids(ncentroids * width), rows(segment.ntokens * codec.row_bytes), gains(segment.ntokens);
-    Exact<float> scales(ncentroids), sigma(width), gain_values(512), query(nq * width), scores(segment.docs.size);
+    // One query, or two, of which the first has one token at least.
+    const int64_t first = nq > 1 && below(2) ? below(nq - 1) + 1 : nq, nqueries = first < nq ? 2 : 1;
+    const int64_t query_ends[] = {first, nq};
+    Exact<float> scales(ncentroids), sigma(width), gain_values(512), query(nq * width);
+    Exact<float> scores(nqueries * segment.docs.size);
     Exact<float> vectors(segment.ntokens * width), fitted(segment.ntokens * 2);
     Exact<uint16_t> codes(segment.ntokens);
     centroids.randomise(), rows.randomise(), gains.randomise(), scales.randomise(), sigma.randomise();
@@ -245,10 +249,10 @@ void score_scaled(int64_t width, int64_t nq, bool broken) {
     }
     const ScaledTokens tokens{codes.data, rows.data, gains.data, segment.ntokens};
     on_every_isa("maxsim_scaled", scores, [&](const Kernels& k) {
-        return k.maxsim_scaled({query.data, nq, tokens, codec, segment.view(), scores.data});
+        return k.maxsim_scaled({query.data, nq, query_ends, nqueries, tokens, codec, segment.view(), scores.data});
     });
     on_every_isa("maxsim_decoded", scores, [&](const Kernels& k) {
-        return k.maxsim_decoded({query.data, nq, tokens, codec, segment.view(), scores.data});
+        return k.maxsim_decoded({query.data, nq, query_ends, nqueries, tokens, codec, segment.view(), scores.data});
     });
     on_every_isa("decode_scaled", vectors, [&](const Kernels& k) {
         return k.decode_scaled({tokens, codec, vectors.data});

@@ -18,6 +18,7 @@ multiply-adds, like ``maxsim``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -267,6 +268,31 @@ def maxsim_decoded(
     """
     vectors = decode_scaled(codes, rows, gains, centroids8, centroid_scales, sigma, bits, gain_values)
     return maxsim(query, vectors, offsets, docs)
+
+
+def maxsim_scaled_all(queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    """``maxsim_scaled`` of several queries: the same bits, but documents are decoded once.
+
+    Args:
+        queries: f32 ``[nq, width]``, the tokens of all, one query after the other.
+        query_offsets: i64 ``[n + 1]``, ascending from 0 to nq: every query has tokens.
+        tokens, named: codes and all that follows, as in ``maxsim_scaled``.
+
+    Returns:
+        f32 ``[n, m]``.
+    """
+    return _each_query(maxsim_scaled, queries, query_offsets, *tokens, **named)
+
+
+def maxsim_decoded_all(queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    """``maxsim_decoded`` of several queries, like ``maxsim_scaled_all``."""
+    return _each_query(maxsim_decoded, queries, query_offsets, *tokens, **named)
+
+
+def _each_query(kernel: Any, queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    return np.stack(
+        [kernel(queries[begin:end], *tokens, **named) for begin, end in pairwise(query_offsets.tolist())]
+    )
 
 
 def merge_tokens(query: F32, similarity: float) -> F32:
