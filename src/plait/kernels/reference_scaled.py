@@ -120,9 +120,9 @@ def encode_scaled(
 
     With ``w = sigma * level``, the gains are the ``(a, b)`` that bring ``a * c + b * w`` nearest to ``v``,
     both then divided by the length of that sum. The system of two equations is solved in f64 from the f32 dot
-    products ``cc, ww, cw, vc, vw``. Where its determinant is not above ``1e-12 * cc * ww`` there is only one
-    direction, of ``c``, or of ``w`` if cc is 0: the gains are ``(1 / sqrt(cc), 0)`` or ``(0, 1 / sqrt(ww))`` with
-    the sign of ``vc`` or ``vw``, and (0, 0) if there is none.
+    products ``cc, ww, cw, vc, vw``. Where its determinant is not above ``1e-12 * cc * ww`` there is only
+    one direction, of ``c``, or of ``w`` if cc is 0: the gains are ``(1 / sqrt(cc), 0)`` or
+    ``(0, 1 / sqrt(ww))`` with the sign of ``vc`` or ``vw``, and (0, 0) if there is none.
 
     Args:
         vectors: f32 ``[n, width]``, rotated.
