@@ -19,7 +19,7 @@ help:
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
 	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
 	@echo "make weight     size of a base installation"
-	@echo "make cross      compile the kernels for aarch64"
+	@echo "make cross      compile the kernels for aarch64, and run them in qemu"
 
 # The base installation: the package and what it needs to run.
 $(VENV)/.base: pyproject.toml constraints.txt $(NATIVE)

@@ -214,13 +214,16 @@ struct DecodeScaledArgs {
     float* vectors;
 };
 
+// One query or several whose tokens lie one after the other; the documents are decoded once for all.
 struct MaxsimScaledArgs {
     const float* query;
-    int64_t nq;
+    int64_t nq;                 // tokens of all queries
+    const int64_t* query_ends;  // where each query's tokens end: ascending, the last is nq
+    int64_t nqueries;
     ScaledTokens tokens;
     ScaledCodec codec;
     Docs docs;
-    float* scores;
+    float* scores;  // [nqueries, docs.count]
 };
 
 struct RotateArgs {

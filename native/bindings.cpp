@@ -483,7 +483,7 @@ nb::object decode_scaled(const Kernels& kernels, const Array& codes, const Array
     return vectors.release({extent(count), extent(width)});
 }
 
-// maxsim_scaled and maxsim_decoded take the same arguments.
+// maxsim_scaled and maxsim_decoded take the same arguments, and so do those of several queries.
 template <auto kKernel>
 nb::object maxsim_of_scaled(const Kernels& kernels, const Array& query, const Array& codes, const Array& rows,
                             const Array& gains, const Array& centroids8, const Array& centroid_scales,
@@ -494,9 +494,30 @@ nb::object maxsim_of_scaled(const Kernels& kernels, const Array& query, const Ar
     require_size("query", q.columns, scaled.codec.width, "columns");
     const plait::Docs chosen = docs_of(offsets, docs, scaled.tokens.count);
     Result<float> scores(chosen.count);
-    plait::MaxsimScaledArgs args{q.data, q.rows, scaled.tokens, scaled.codec, chosen, scores.data()};
+    plait::MaxsimScaledArgs args{q.data, q.rows, &q.rows, 1, scaled.tokens, scaled.codec, chosen, scores.data()};
     call(kernels.*kKernel, args, {scaled.codec.ncentroids, chosen.ndocs, chosen.ntokens});
     return scores.release({extent(chosen.count)});
+}
+
+template <auto kKernel>
+nb::object maxsim_of_scaled_all(const Kernels& kernels, const Array& queries, const Array& query_offsets,
+                                const Array& codes, const Array& rows, const Array& gains, const Array& centroids8,
+                                const Array& centroid_scales, const Array& sigma, const Bits& bits,
+                                const Array& gain_values, const Array& offsets, const Array& docs) {
+    const Scaled scaled = scaled_of(codes, rows, gains, centroids8, centroid_scales, sigma, bits, gain_values);
+    const auto q = view<float>(queries, "queries", 2);
+    const auto ends = view<int64_t>(query_offsets, "query_offsets", 1);
+    require_size("queries", q.columns, scaled.codec.width, "columns");
+    bool sound = ends.rows > 1 && ends.data[0] == 0 && ends.data[ends.rows - 1] == q.rows;
+    for (int64_t i = 1; sound && i < ends.rows; ++i) sound = ends.data[i - 1] < ends.data[i];
+    require(sound, "query_offsets must ascend from 0 to the " + std::to_string(q.rows) + " rows of queries");
+    const plait::Docs chosen = docs_of(offsets, docs, scaled.tokens.count);
+    const int64_t nqueries = ends.rows - 1;
+    Result<float> scores(nqueries * chosen.count);
+    plait::MaxsimScaledArgs args{q.data,       q.rows, ends.data + 1, nqueries, scaled.tokens,
+                                 scaled.codec, chosen, scores.data()};
+    call(kernels.*kKernel, args, {scaled.codec.ncentroids, chosen.ndocs, chosen.ntokens});
+    return scores.release({extent(nqueries), extent(chosen.count)});
 }
 
 nb::object rotate(const Kernels& kernels, const Array& vectors, const Array& rotation) {
@@ -682,6 +703,12 @@ NB_MODULE(_native, m) {
         .def("maxsim_decoded", &maxsim_of_scaled<&Kernels::maxsim_decoded>, arg("query"), arg("codes"), arg("rows"),
              arg("gains"), arg("centroids8"), arg("centroid_scales"), arg("sigma"), arg("bits"), arg("gain_values"),
              arg("offsets"), arg("docs"))
+        .def("maxsim_scaled_all", &maxsim_of_scaled_all<&Kernels::maxsim_scaled>, arg("queries"),
+             arg("query_offsets"), arg("codes"), arg("rows"), arg("gains"), arg("centroids8"),
+             arg("centroid_scales"), arg("sigma"), arg("bits"), arg("gain_values"), arg("offsets"), arg("docs"))
+        .def("maxsim_decoded_all", &maxsim_of_scaled_all<&Kernels::maxsim_decoded>, arg("queries"),
+             arg("query_offsets"), arg("codes"), arg("rows"), arg("gains"), arg("centroids8"),
+             arg("centroid_scales"), arg("sigma"), arg("bits"), arg("gain_values"), arg("offsets"), arg("docs"))
         .def("rotate", &rotate, arg("vectors"), arg("rotation"))
         .def("merge_tokens", &merge_tokens, arg("query"), arg("similarity"))
         .def("top_rows", &top_rows, arg("query"), arg("probes"), arg("group_offsets"), arg("rows8"),

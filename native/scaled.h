@@ -65,8 +65,9 @@ PLAIT_INLINE uint8_t* pack_levels(const float* values, int64_t count, int32_t* b
 PLAIT_INLINE void solve_gains(double cc, double ww, double cw, double vc, double vw, float* gains) {
     const double determinant = cc * ww - cw * cw;
     const bool solvable = determinant > 1e-12 * cc * ww;
-    const double a = solvable ? (vc * ww - vw * cw) / determinant : 1.0;
-    const double b = solvable ? (vw * cc - vc * cw) / determinant : 0.0;
+    // Otherwise there is one direction only, and v may point against it.
+    const double a = solvable ? (vc * ww - vw * cw) / determinant : cc > 0 ? (vc < 0 ? -1.0 : 1.0) : 0.0;
+    const double b = solvable ? (vw * cc - vc * cw) / determinant : cc > 0 ? 0.0 : (vw < 0 ? -1.0 : 1.0);
     const double square = (a * a) * cc + (2.0 * (a * b)) * cw + (b * b) * ww;
     const double length = square > 0 ? __builtin_sqrt(square) : 0.0;
     const double inverse = length > 0 ? 1.0 / length : 0.0;
@@ -290,6 +291,53 @@ private:
     Scratch<int64_t> dimension_;
 };
 
+// The sums over the lanes of each query. A query alone and among others gives the same bits: its lanes are
+// moved to the front and padded before they are added.
+class QuerySums {
+public:
+    // `weights` is of each lane.
+    QuerySums(const MaxsimScaledArgs& args, const float* weights)
+        : args_(args), values_(round_up(args.nq > 0 ? args.nq : 1, 16)), weights_(args.nq + 16 * args.nqueries) {
+        if (!*this) return;
+        each([&](int64_t, int64_t begin, int64_t count, int64_t padded) {
+            __builtin_memcpy(weights_.data() + padded, weights + begin, static_cast<size_t>(count) * sizeof(float));
+        });
+    }
+
+    explicit operator bool() const { return values_ && weights_; }
+
+    PLAIT_INLINE void put(int64_t doc, const float* best) const {
+        each([&](int64_t query, int64_t begin, int64_t count, int64_t padded) {
+            const int64_t lanes = padded_lanes(count);
+            for (int64_t lane = 0; lane < count; ++lane) values_[lane] = best[begin + lane];
+            for (int64_t lane = count; lane < lanes; ++lane) values_[lane] = 0.0f;
+            args_.scores[query * args_.docs.count + doc] = sum_lanes(values_.data(), weights_.data() + padded, lanes);
+        });
+    }
+
+    void put_empty(int64_t doc) const {
+        for (int64_t query = 0; query < args_.nqueries; ++query)
+            args_.scores[query * args_.docs.count + doc] = kMinusInfinity;
+    }
+
+private:
+    static PLAIT_INLINE int64_t padded_lanes(int64_t count) { return round_up(count > 0 ? count : 1, 16); }
+
+    template <class Each>
+    PLAIT_INLINE void each(const Each& visit) const {
+        int64_t begin = 0, padded = 0;
+        for (int64_t query = 0; query < args_.nqueries; ++query) {
+            const int64_t count = args_.query_ends[query] - begin;
+            visit(query, begin, count, padded);
+            begin += count;
+            padded += padded_lanes(count);
+        }
+    }
+
+    const MaxsimScaledArgs& args_;
+    Scratch<float> values_, weights_;
+};
+
 // The distinct codes of the documents to score, numbered in ascending order.
 class CodeSet {
 public:
@@ -428,7 +476,8 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
     const int64_t stride = round_up(level_rows.positions(), 64) + 64;
     Scratch<Dot::Row> rows(Dot::kTile * stride + 64);
     Scratch<float> best(lanes);
-    if (!rows || !best) return {Fault::memory, 0};
+    const QuerySums sums(args, query.unit.data());
+    if (!rows || !best || !sums) return {Fault::memory, 0};
     const uint8_t* const end = tokens.rows + tokens.count * row_bytes;
     const auto near = [table, numbers = set.numbers(), lanes](int64_t code) { return table + numbers[code] * lanes; };
     ScaledAhead ahead(args, near, lanes * 4);
@@ -438,7 +487,7 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
         if (const Status status = find_range(args.docs, j, range); status.fault != Fault::none) return status;
         ahead.move_to(j);
         if (!range.size()) {
-            args.scores[j] = kMinusInfinity;
+            sums.put_empty(j);
             continue;
         }
         for (int64_t lane = 0; lane < lanes; ++lane) best[lane] = kMinusInfinity;
@@ -450,8 +499,7 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
             multiply_tile<Dot, tile.value>(job, rows.data(), stride, query.fine);
         });
         ahead.fetch(INT64_MAX / 2);
-        for (int64_t lane = args.nq; lane < lanes; ++lane) best[lane] = 0.0f;
-        args.scores[j] = sum_lanes(best.data(), query.unit.data(), lanes);
+        sums.put(j, best.data());
     }
     return kDone;
 }
@@ -487,6 +535,8 @@ Status maxsim_decoded(const MaxsimScaledArgs& args) {
         query.put(q, args.query + q * codec.width);
         ones[q] = 1.0f;
     }
+    const QuerySums sums(args, ones.data());
+    if (!sums) return {Fault::memory, 0};
     const MaxsimJob job{best.data()};
     const auto near = [centroids = codec.centroids, width = codec.width](int64_t code) {
         return centroids + code * width;
@@ -500,7 +550,7 @@ Status maxsim_decoded(const MaxsimScaledArgs& args) {
             return status;
         ahead.move_to(j);
         if (!range.size()) {
-            args.scores[j] = kMinusInfinity;
+            sums.put_empty(j);
             continue;
         }
         for (int64_t lane = 0; lane < lanes; ++lane) best[lane] = lane < args.nq ? kMinusInfinity : 0.0f;
@@ -510,7 +560,7 @@ Status maxsim_decoded(const MaxsimScaledArgs& args) {
             multiply_tile<DotFloat, tile.value>(job, rows.data(), stride, query);
         });
         ahead.fetch(INT64_MAX / 2);
-        args.scores[j] = sum_lanes(best.data(), ones.data(), lanes);
+        sums.put(j, best.data());
     }
     return kDone;
 }

@@ -1,18 +1,35 @@
 #!/bin/sh
-# Compiles the kernels for aarch64 Linux and macOS with the clang of the PyPI package ziglang, in an
-# environment of its own: whether they compile, on a machine that can't run them. `make cross`
+# Compiles the kernels for aarch64 Linux and, where qemu is there, compares NEON with the portable code
+# bit for bit at odd sizes (tests/native/test_kernels.cpp). `make cross`; Debian's packages:
+#     apt-get install g++-aarch64-linux-gnu qemu-user
+# CROSS_CXX and QEMU name others.
 set -eu
 cd "$(dirname "$0")/.."
+compiler=${CROSS_CXX:-aarch64-linux-gnu-g++}
+if ! command -v "$compiler" >/dev/null; then
+    echo "make cross needs $compiler: apt-get install g++-aarch64-linux-gnu" >&2
+    exit 2
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "ziglang==0.17.1"
-for target in aarch64-linux-gnu aarch64-macos; do
-    for source in native/dispatch.cpp native/isa/scalar.cpp native/isa/neon.cpp; do
-        case $source in *neon*) cpu=generic+dotprod ;; *) cpu=generic ;; esac
-        "$work/venv/bin/python" -m ziglang c++ -target "$target" "-mcpu=$cpu" -std=c++20 -O2 \
-            -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Wno-psabi \
-            -c "$source" -o "$work/out.o"
-        echo "$target: $source"
-    done
+for source in native/dispatch.cpp native/isa/scalar.cpp native/isa/neon.cpp tests/native/test_kernels.cpp; do
+    name=$(basename "$source" .cpp)
+    case $name in
+        neon) special="-O2 -Werror -march=armv8.2-a+dotprod" ;;  # as in CMakeLists.txt
+        test_kernels) special=-O1 ;;
+        *) special="-O2 -Werror" ;;
+    esac
+    # shellcheck disable=SC2086
+    "$compiler" -std=c++20 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-psabi $special \
+        -Inative -c "$source" -o "$work/$name.o"
+    echo "compiled for aarch64: $source"
 done
+# Static, so that it needs no libraries of the other machine.
+"$compiler" -static "$work"/*.o -o "$work/test_kernels"
+for qemu in ${QEMU:-qemu-aarch64 qemu-aarch64-static}; do
+    if command -v "$qemu" >/dev/null; then
+        "$qemu" "$work/test_kernels"
+        exit
+    fi
+done
+echo "not run: there is no qemu-aarch64 (apt-get install qemu-user)"

@@ -382,7 +382,9 @@ class Index:
         with self._reading() as snapshot:
             vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
             params = self._params(snapshot, k, params, recall_target)
-            return self._search_one(snapshot, vectors, k, _allowed(snapshot, ids), params, threads)
+            allowed = _allowed(snapshot, ids)
+            found = engine.search(snapshot, vectors, k, params, allowed=allowed, threads=threads)
+            return _hits(snapshot, found)
 
     def search_all(
         self,
@@ -408,28 +410,17 @@ class Index:
             vectors = self._query_vectors(queries, threads)
             allowed = _allowed(snapshot, ids)
             params = self._params(snapshot, k, params, recall_target)
-            return map_threads(
-                lambda query: self._search_one(snapshot, query, k, allowed, params, 1),
-                vectors,
-                threads,
-                (lambda done: progress("search", done, len(vectors))) if progress else None,
-            )
+            together = engine.query_batches(snapshot, len(vectors), params, allowed=allowed, threads=threads)
 
-    def _search_one(
-        self,
-        snapshot: Snapshot,
-        query: FloatArray,
-        k: int,
-        allowed: npt.NDArray[np.int64] | None,
-        params: SearchParams,
-        threads: int | None,
-    ) -> list[Hit]:
-        found = engine.search(snapshot, query, k, params, allowed=allowed, threads=threads)
-        documents = snapshot.documents(pid for pid, _ in found)
-        return [
-            Hit(rank, documents[pid].id, score, documents[pid].text, documents[pid].metadata)
-            for rank, (pid, score) in enumerate(found, start=1)
-        ]
+            def answer(rows: slice) -> list[list[Hit]]:
+                found = engine.search_batch(snapshot, vectors[rows], k, params, allowed=allowed)
+                return [_hits(snapshot, one) for one in found]
+
+            def report(done: int) -> None:
+                if progress:
+                    progress("search", together[done - 1].stop, len(vectors))
+
+            return [hits for some in map_threads(answer, together, threads, report) for hits in some]
 
     def _params(
         self, snapshot: Snapshot, k: int, params: SearchParams | None, recall_target: float | None
@@ -505,12 +496,14 @@ class Index:
                 vectors, source = self._query_vectors(queries, threads), "given"
             params = params or SearchParams.for_k(k, snapshot.ndocs)
 
-            def overlap(query: FloatArray) -> float:
-                full = {pid for pid, _ in engine.scan(snapshot, query, k)}
-                found = {pid for pid, _ in engine.search(snapshot, query, k, params)}
-                return len(full & found) / max(1, len(full))
+            def overlaps_of(rows: slice) -> list[float]:
+                full = engine.scan_batch(snapshot, vectors[rows], k)
+                found = engine.search_batch(snapshot, vectors[rows], k, params)
+                return [_overlap(*pair) for pair in zip(full, found, strict=True)]
 
-            overlaps = map_threads(overlap, vectors, threads)
+            everything = SearchParams(scan=True)
+            together = engine.query_batches(snapshot, len(vectors), everything, threads=threads)
+            overlaps = [share for some in map_threads(overlaps_of, together, threads) for share in some]
         mean = float(np.mean(overlaps)) if overlaps else 1.0
         return RecallReport(mean, k, len(overlaps), source)
 
@@ -590,6 +583,19 @@ def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None)
         return None
     path = str(Path(model).resolve()) if isinstance(model, str | Path) else None
     return {"name": encoder.name, "fingerprint": encoder.fingerprint, "path": path}
+
+
+def _hits(snapshot: Snapshot, found: list[tuple[int, float]]) -> list[Hit]:
+    documents = snapshot.documents(pid for pid, _ in found)
+    return [
+        Hit(rank, documents[pid].id, score, documents[pid].text, documents[pid].metadata)
+        for rank, (pid, score) in enumerate(found, start=1)
+    ]
+
+
+def _overlap(full: list[tuple[int, float]], found: list[tuple[int, float]]) -> float:
+    wanted = {pid for pid, _ in full}
+    return len(wanted & {pid for pid, _ in found}) / max(1, len(wanted))
 
 
 def _allowed(snapshot: Snapshot, ids: Iterable[str] | None) -> npt.NDArray[np.int64] | None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plait import errors
@@ -55,6 +55,8 @@ def test_turning_keeps_dot_products():
     level=st.sampled_from(list(LEVELS)),
     seed=st.integers(0, 9),
 )
+@example(dim=1, ntokens=5, level="balanced", seed=0)
+@example(dim=1, ntokens=2, level="compact", seed=0)
 def test_any_width_and_any_number_of_tokens(dim: int, ntokens: int, level: str, seed: int):
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(ntokens, dim)).astype(np.float32)
@@ -68,6 +70,15 @@ def test_any_width_and_any_number_of_tokens(dim: int, ntokens: int, level: str, 
     assert again.shape == (ntokens, dim)
     assert np.isfinite(again).all()
     assert cosines(vectors, again).mean() > 0.3
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16, 33])
+@pytest.mark.parametrize("signs", [[1, -1], [1, 1, 1, 1, -1], [-1, 1, -1, -1, -1, 1]])
+def test_opposite_vectors_keep_their_signs(dim: int, signs: list[int]):
+    """Their one centroid is zero, or points against some of them, and nothing else is left of those."""
+    vector = np.random.default_rng(dim).normal(size=dim)
+    vectors = np.outer(signs, vector / np.linalg.norm(vector)).astype(np.float32)
+    assert np.abs(rebuilt(ScaledCodec.fit(vectors), vectors) - vectors).max() < 0.1
 
 
 @pytest.mark.parametrize("vectors", [np.zeros((5, 16)), np.ones((5, 16)), np.eye(16)[:1]])

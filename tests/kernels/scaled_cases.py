@@ -37,6 +37,10 @@ class ScaledCase:
     def maxsim(self, **changes: Any) -> dict[str, Any]:
         return self.decode(query=self.query, offsets=self.offsets, docs=self.docs) | changes
 
+    def maxsim_all(self, query_offsets: list[int], **changes: Any) -> dict[str, Any]:
+        chosen = {"queries": self.query, "query_offsets": np.array(query_offsets, dtype=np.int64)}
+        return self.decode(offsets=self.offsets, docs=self.docs) | chosen | changes
+
     def _arguments(self, names: str, changes: dict[str, Any]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names.split()} | changes
 

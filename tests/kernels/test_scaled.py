@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,28 @@ def test_maxsim_decoded(native: _native.Kernels, case: Any) -> None:
     ours = native.maxsim_decoded(**case.maxsim())
     assert_same(ours, _native.kernels("scalar").maxsim_decoded(**case.maxsim()))
     np.testing.assert_allclose(ours, scaled.maxsim_decoded(**case.maxsim()), rtol=1e-5, atol=1e-4)
+
+
+@check
+@given(case=cases, cuts=st.sets(st.integers(1, 69)))
+def test_queries_in_a_batch_score_as_alone(native: _native.Kernels, case: Any, cuts: set[int]) -> None:
+    nq = len(case.query)
+    ends = [0, *sorted(cut for cut in cuts if cut < nq), nq]
+    alone = [
+        [kernel(**case.maxsim(query=case.query[begin:end])) for begin, end in pairwise(ends)]
+        for kernel in (native.maxsim_scaled, native.maxsim_decoded)
+    ]
+    assert_same(native.maxsim_scaled_all(**case.maxsim_all(ends)), np.stack(alone[0]))
+    assert_same(native.maxsim_decoded_all(**case.maxsim_all(ends)), np.stack(alone[1]))
+    assert_same(scaled.maxsim_scaled_all(**case.maxsim_all(ends)), np.stack(alone[0]))
+
+
+@pytest.mark.parametrize("ends", [[], [0], [20], [0, 19], [0, 21], [1, 20], [0, 8, 8, 20], [0, 12, 4, 20]])
+def test_offsets_of_queries_that_do_not_fit_are_refused(native: _native.Kernels, ends: list[int]) -> None:
+    case = make_scaled(1)
+    for kernel in (native.maxsim_scaled_all, native.maxsim_decoded_all):
+        with pytest.raises(ValueError, match="query_offsets must ascend from 0 to the 20 rows of queries"):
+            kernel(**case.maxsim_all(ends))
 
 
 @pytest.mark.parametrize("bits", ALL_BITS)

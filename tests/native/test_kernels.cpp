@@ -109,8 +109,9 @@ void score_documents(int64_t dim, int64_t nq, int nbits, bool broken) {
         vectors.size ? vectors[below(vectors.size)] = __builtin_nanf("") : 0;
     }
     const Residuals residuals{codes.data, rows.data, segment.ntokens, dim, nbits};
+    const int shift = static_cast<int>(below(8));
     on_every_isa("maxsim_codes", scores, [&](const Kernels& k) {
-        return k.maxsim_codes({query8.data, nq, lane_weights.data, table.data, ncentroids, lanes, int(below(1)) + 3,
+        return k.maxsim_codes({query8.data, nq, lane_weights.data, table.data, ncentroids, lanes, shift,
                                levels.data, residuals, scales.data, segment.view(), scores.data});
     });
     on_every_isa("approximate", scores, [&](const Kernels& k) {
@@ -131,10 +132,13 @@ void score_documents(int64_t dim, int64_t nq, int nbits, bool broken) {
     });
     Exact<double> sums(ncentroids * dim);
     Exact<int64_t> counts(ncentroids);
-    on_every_isa("sum_by_centroid", sums, [&](const Kernels& k) {
+    const auto sum = [&](const Kernels& k) {
         std::memset(sums.data, 0, static_cast<size_t>(sums.size) * sizeof(double));
+        std::memset(counts.data, 0, static_cast<size_t>(counts.size) * sizeof(int64_t));
         return k.sum_by_centroid({vectors.data, codes.data, segment.ntokens, ncentroids, dim, sums.data, counts.data});
-    });
+    };
+    on_every_isa("sum_by_centroid", sums, sum);
+    on_every_isa("the counts of sum_by_centroid", counts, sum);
 }
 
 void score_centroids(int64_t dim, int64_t nq) {
@@ -201,12 +205,15 @@ void gather_documents(int64_t nq, bool broken) {
     const int64_t room = ndocs < pids.size ? ndocs : pids.size;
     Exact<uint32_t> docs(room);
     Exact<float> scores(room);
-    on_every_isa("gather", scores, [&](const Kernels& k) {
+    const auto gather = [&](const Kernels& k) {
         GatherArgs args{table.data, ncentroids, lanes, probes.data, nq, nprobe, lane_weights.data, offsets.data,
-                        pids.data, pids.size, below(2) ? allowed.data : nullptr, ndocs, docs.data, scores.data, 0};
-        args.allowed = broken ? nullptr : allowed.data;
-        return k.gather(args);
-    });
+                        pids.data, pids.size, broken ? nullptr : allowed.data, ndocs, docs.data, scores.data, 0};
+        const Status status = k.gather(args);
+        for (int64_t i = status.fault == Fault::none ? args.found : 0; i < room; ++i) docs[i] = 0, scores[i] = 0;
+        return status;
+    };
+    on_every_isa("gather", docs, gather);
+    on_every_isa("the scores of gather", scores, gather);
 }
 
 void score_scaled(int64_t width, int64_t nq, bool broken) {
@@ -221,7 +228,11 @@ void score_scaled(int64_t width, int64_t nq, bool broken) {
     codec.width = width, codec.ncentroids = ncentroids;
     codec.row_bytes = codec.bits[0] / 2 + codec.bits[1] / 4 + codec.bits[2] / 8;
     Exact<uint8_t> centroids(ncentroids * width), rows(segment.ntokens * codec.row_bytes), gains(segment.ntokens);
-    Exact<float> scales(ncentroids), sigma(width), gain_values(512), query(nq * width), scores(segment.docs.size);
+    // One query, or two, of which the first has one token at least.
+    const int64_t first = nq > 1 && below(2) ? below(nq - 1) + 1 : nq, nqueries = first < nq ? 2 : 1;
+    const int64_t query_ends[] = {first, nq};
+    Exact<float> scales(ncentroids), sigma(width), gain_values(512), query(nq * width);
+    Exact<float> scores(nqueries * segment.docs.size);
     Exact<float> vectors(segment.ntokens * width), fitted(segment.ntokens * 2);
     Exact<uint16_t> codes(segment.ntokens);
     centroids.randomise(), rows.randomise(), gains.randomise(), scales.randomise(), sigma.randomise();
@@ -238,10 +249,10 @@ void score_scaled(int64_t width, int64_t nq, bool broken) {
     }
     const ScaledTokens tokens{codes.data, rows.data, gains.data, segment.ntokens};
     on_every_isa("maxsim_scaled", scores, [&](const Kernels& k) {
-        return k.maxsim_scaled({query.data, nq, tokens, codec, segment.view(), scores.data});
+        return k.maxsim_scaled({query.data, nq, query_ends, nqueries, tokens, codec, segment.view(), scores.data});
     });
     on_every_isa("maxsim_decoded", scores, [&](const Kernels& k) {
-        return k.maxsim_decoded({query.data, nq, tokens, codec, segment.view(), scores.data});
+        return k.maxsim_decoded({query.data, nq, query_ends, nqueries, tokens, codec, segment.view(), scores.data});
     });
     on_every_isa("decode_scaled", vectors, [&](const Kernels& k) {
         return k.decode_scaled({tokens, codec, vectors.data});

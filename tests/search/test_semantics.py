@@ -84,9 +84,36 @@ def test_results_do_not_depend_on_batch_threads_or_history(shared_index, documen
         index.search(queries[0], 3000, params=SearchParams(nprobe=1))
         assert index.search_all(queries, 10, threads=4) == alone
         assert index.search_all(queries[::-1], 10, threads=1) == alone[::-1]
+        scanned = [index.search(query, 10, params=SCAN, threads=1) for query in queries]
+        assert index.search_all(queries, 10, params=SCAN, threads=1) == scanned
+        assert index.search_all(queries[::-1], 10, params=SCAN, threads=3) == scanned[::-1]
         assert index.search(queries[3], 10, params=SCAN, threads=4) == index.search(
             queries[3], 10, params=SCAN, threads=1
         )
+
+
+def test_queries_of_any_length_share_a_scan(shared_index, documents):
+    """With a filter, too; and progress counts queries, not batches."""
+    queries = [
+        np.concatenate([documents[place], documents[place + 1]])[: 1 + 9 * place] for place in range(21)
+    ]
+    ids = [str(number) for number in range(0, 3000, 7)]
+    seen = []
+    with plait.Index.open(shared_index) as index:
+        alone = [index.search(query, 5, params=SCAN, ids=ids) for query in queries]
+        together = index.search_all(
+            queries, 5, params=SCAN, ids=ids, threads=1, progress=lambda *at: seen.append(at)
+        )
+    assert together == alone
+    assert seen == [("search", 8, 21), ("search", 16, 21), ("search", 21, 21)]
+
+
+def test_recall_is_that_of_single_queries(shared_index, documents):
+    queries = [documents[place][:9] for place in range(20)]
+    poor = SearchParams(nprobe=1, ndocs=1, scan=False)
+    with plait.Index.open(shared_index) as index:
+        single = [index.recall([query], params=poor, k=50).search_recall for query in queries]
+        assert index.recall(queries, params=poor, k=50).search_recall == pytest.approx(np.mean(single))
 
 
 def test_equal_documents_rank_in_order_of_insertion(tmp_path):

@@ -1,8 +1,8 @@
 """The one door to the kernels: native code, or the NumPy twins when it is asked for.
 
 The fastest instruction set of the machine is chosen at import. The environment variable
-``PLAIT_ISA`` forces another one (``scalar``, ``avx2``, ``avxvnni``, ``avx512``) or the twins in
-NumPy (``reference``); results do not depend on it, only speed does.
+``PLAIT_ISA`` forces another one (``scalar``; x86-64: ``avx2``, ``avxvnni``, ``avx512``; AArch64:
+``neon``) or the twins in NumPy (``reference``); results do not depend on it, only speed does.
 
 Kernels run in the calling thread and release the GIL: to use several threads, split ``docs`` or rows.
 """
@@ -46,7 +46,9 @@ __all__ = [
     "maxsim",
     "maxsim_codes",
     "maxsim_decoded",
+    "maxsim_decoded_all",
     "maxsim_scaled",
+    "maxsim_scaled_all",
     "merge_tokens",
     "pack",
     "quantise_rows",
@@ -100,7 +102,9 @@ top_k = reference.top_k if _chosen is None else _chosen.top_k
 encode_scaled = reference_scaled.encode_scaled if _chosen is None else _chosen.encode_scaled
 decode_scaled = reference_scaled.decode_scaled if _chosen is None else _chosen.decode_scaled
 maxsim_scaled = reference_scaled.maxsim_scaled if _chosen is None else _chosen.maxsim_scaled
+maxsim_scaled_all = reference_scaled.maxsim_scaled_all if _chosen is None else _chosen.maxsim_scaled_all
 maxsim_decoded = reference_scaled.maxsim_decoded if _chosen is None else _chosen.maxsim_decoded
+maxsim_decoded_all = reference_scaled.maxsim_decoded_all if _chosen is None else _chosen.maxsim_decoded_all
 rotate = reference_scaled.rotate if _chosen is None else _chosen.rotate
 merge_tokens = reference_scaled.merge_tokens if _chosen is None else _chosen.merge_tokens
 top_rows = reference_scaled.top_rows if _chosen is None else _chosen.top_rows

@@ -101,6 +101,36 @@ class Kernels:
         offsets: Array,
         docs: Array,
     ) -> F32: ...
+    def maxsim_scaled_all(
+        self,
+        queries: F32,
+        query_offsets: Array,
+        codes: Array,
+        rows: Array,
+        gains: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+        gain_values: F32,
+        offsets: Array,
+        docs: Array,
+    ) -> F32: ...
+    def maxsim_decoded_all(
+        self,
+        queries: F32,
+        query_offsets: Array,
+        codes: Array,
+        rows: Array,
+        gains: Array,
+        centroids8: Array,
+        centroid_scales: F32,
+        sigma: F32,
+        bits: tuple[int, int, int],
+        gain_values: F32,
+        offsets: Array,
+        docs: Array,
+    ) -> F32: ...
     def rotate(self, vectors: F32, rotation: F32) -> F32: ...
     def merge_tokens(self, query: F32, similarity: float) -> F32: ...
     def top_rows(

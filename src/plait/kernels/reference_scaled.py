@@ -18,6 +18,7 @@ multiply-adds, like ``maxsim``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -119,8 +120,9 @@ def encode_scaled(
 
     With ``w = sigma * level``, the gains are the ``(a, b)`` that bring ``a * c + b * w`` nearest to ``v``,
     both then divided by the length of that sum. The system of two equations is solved in f64 from the f32 dot
-    products ``cc, ww, cw, vc, vw``; where its determinant is not above ``1e-12 * cc * ww`` the gains are
-    ``(1 / sqrt(cc), 0)``, and (0, 0) if cc is 0 too.
+    products ``cc, ww, cw, vc, vw``. Where its determinant is not above ``1e-12 * cc * ww`` there is only
+    one direction, of ``c``, or of ``w`` if cc is 0: the gains are ``(1 / sqrt(cc), 0)`` or
+    ``(0, 1 / sqrt(ww))`` with the sign of ``vc`` or ``vw``, and (0, 0) if there is none.
 
     Args:
         vectors: f32 ``[n, width]``, rotated.
@@ -156,8 +158,8 @@ def _gains(v: F32, c: F32, w: F32) -> F32:
     determinant = cc * ww - cw * cw
     solvable = determinant > 1e-12 * cc * ww
     safe = np.where(solvable, determinant, 1.0)
-    a = np.where(solvable, (vc * ww - vw * cw) / safe, 1.0)
-    b = np.where(solvable, (vw * cc - vc * cw) / safe, 0.0)
+    a = np.where(solvable, (vc * ww - vw * cw) / safe, np.where(cc > 0, np.where(vc < 0, -1.0, 1.0), 0.0))
+    b = np.where(solvable, (vw * cc - vc * cw) / safe, np.where(cc > 0, 0.0, np.where(vw < 0, -1.0, 1.0)))
     square = (a * a) * cc + (2.0 * (a * b)) * cw + (b * b) * ww
     length = np.sqrt(np.maximum(square, 0.0))
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
@@ -266,6 +268,31 @@ def maxsim_decoded(
     """
     vectors = decode_scaled(codes, rows, gains, centroids8, centroid_scales, sigma, bits, gain_values)
     return maxsim(query, vectors, offsets, docs)
+
+
+def maxsim_scaled_all(queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    """``maxsim_scaled`` of several queries: the same bits, but documents are decoded once.
+
+    Args:
+        queries: f32 ``[nq, width]``, the tokens of all, one query after the other.
+        query_offsets: i64 ``[n + 1]``, ascending from 0 to nq: every query has tokens.
+        tokens, named: codes and all that follows, as in ``maxsim_scaled``.
+
+    Returns:
+        f32 ``[n, m]``.
+    """
+    return _each_query(maxsim_scaled, queries, query_offsets, *tokens, **named)
+
+
+def maxsim_decoded_all(queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    """``maxsim_decoded`` of several queries, like ``maxsim_scaled_all``."""
+    return _each_query(maxsim_decoded, queries, query_offsets, *tokens, **named)
+
+
+def _each_query(kernel: Any, queries: F32, query_offsets: Array, *tokens: Any, **named: Any) -> F32:
+    return np.stack(
+        [kernel(queries[begin:end], *tokens, **named) for begin, end in pairwise(query_offsets.tolist())]
+    )
 
 
 def merge_tokens(query: F32, similarity: float) -> F32:

@@ -8,7 +8,7 @@ from typing import Any
 
 from plait.errors import InvalidParameter
 from plait.search.params import SearchParams
-from plait.search.searcher import search
+from plait.search.searcher import query_batches, search, search_batch
 from plait.store import Snapshot
 from plait.threads import map_threads
 from plait.types import FloatArray
@@ -84,15 +84,22 @@ def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | 
         else SearchParams.for_k(most, snapshot.ndocs, DEEP)
     )
 
-    def ask(query: FloatArray) -> list[float]:
-        truth = [pid for pid, _ in search(snapshot, query, most, deep)]
+    def ask(rows: slice) -> list[list[float]]:
+        truths = search_batch(snapshot, queries[rows], most, deep)
+        return [
+            measure(query, [pid for pid, _ in truth])
+            for query, truth in zip(queries[rows], truths, strict=True)
+        ]
+
+    def measure(query: FloatArray, truth: list[int]) -> list[float]:
         return [
             _overlap(truth[:k], search(snapshot, query, k, SearchParams.for_k(k, snapshot.ndocs, effort)))
             for k in DEPTHS
             for effort in EFFORTS
         ]
 
-    found = map_threads(ask, queries, threads)
+    together = query_batches(snapshot, len(queries), deep, threads=threads)
+    found = [shares for some in map_threads(ask, together, threads) for shares in some]
     means = [sum(column) / len(found) for column in zip(*found, strict=True)]
     curves = {
         k: list(zip(EFFORTS, means[place * len(EFFORTS) :][: len(EFFORTS)], strict=True))

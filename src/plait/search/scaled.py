@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from plait import kernels
 from plait.codec import ScaledCodec
+from plait.search.batch import score_together
 from plait.search.params import SearchParams
 from plait.search.pool import Docs, Mask, Pool, top_pools
 from plait.store import Segment
@@ -139,14 +141,38 @@ class ScaledQuery:
 
     def refine(self, segment: Segment, docs: Docs) -> FloatArray:
         """MaxSim f32 ``[m]`` of documents u32 ``[m]`` on the reconstructed vectors, of all tokens."""
-        return kernels.maxsim_decoded(self.rotated, *self._tokens(segment), segment.offsets, docs)
+        return kernels.maxsim_decoded(self.rotated, *self.tokens(segment), segment.offsets, docs)
 
     def _maxsim(self, tokens: FloatArray, segment: Segment, docs: Docs) -> FloatArray:
-        return kernels.maxsim_scaled(tokens, *self._tokens(segment), segment.offsets, docs)
+        return kernels.maxsim_scaled(tokens, *self.tokens(segment), segment.offsets, docs)
 
-    def _tokens(self, segment: Segment) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
+    def tokens(self, segment: Segment) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
+        """What the kernels take of a segment and its codec."""
         arrays = segment.arrays
         return (arrays["codes"], arrays["residuals"], arrays["gains"], *self.codec.kernel_arrays)
+
+
+def rescore_all(queries: list[ScaledQuery], segment: Segment, docs: Docs) -> list[FloatArray]:
+    """``[query.rescore(segment, docs) for query in queries]``, the same bits; documents are decoded once."""
+    score = partial(_score_all, kernels.maxsim_scaled_all, queries[0], segment)
+    return score_together(score, [query.merged for query in queries], docs)
+
+
+def refine_all(queries: list[ScaledQuery], segment: Segment, docs: Docs) -> list[FloatArray]:
+    """``[query.refine(segment, docs) for query in queries]``, likewise."""
+    score = partial(_score_all, kernels.maxsim_decoded_all, queries[0], segment)
+    return score_together(score, [query.rotated for query in queries], docs)
+
+
+def _score_all(
+    kernel: Callable[..., FloatArray],
+    query: ScaledQuery,
+    segment: Segment,
+    tokens: FloatArray,
+    query_offsets: npt.NDArray[np.int64],
+    docs: Docs,
+) -> FloatArray:
+    return kernel(tokens, query_offsets, *query.tokens(segment), segment.offsets, docs)
 
 
 def most_telling(

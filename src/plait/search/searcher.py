@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 from plait import kernels
 from plait.codec import ScaledCodec
 from plait.errors import IndexCorrupt
+from plait.search.batch import batches
 from plait.search.params import SCAN_TOKENS, SearchParams
 from plait.search.pool import Docs, Mask, Pool, in_batches, scores_of, top, top_pools
 from plait.search.residual import ResidualQuery
-from plait.search.scaled import ScaledQuery
+from plait.search.scaled import ScaledQuery, refine_all, rescore_all
 from plait.store import Segment, Snapshot
 from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray
@@ -53,12 +54,68 @@ def search(
         ``(pid, score)``, best first, ties by lower pid: exactly ``min(k, live documents allowed)``.
         Scores are f32 MaxSim on the vectors as stored.
     """
-    run = _Search(snapshot, query, k, params, threads)
+    return search_batch(snapshot, [query], k, params, allowed=allowed, threads=threads)[0]
+
+
+def search_batch(
+    snapshot: Snapshot,
+    queries: Sequence[FloatArray],
+    k: int,
+    params: SearchParams,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = 1,
+) -> list[list[tuple[int, float]]]:
+    """``[search(snapshot, query, k, params) for query in queries]``, the same bits.
+
+    Where every document is scored, codes are decoded once for all queries, and scores of all documents are
+    kept for each: see ``query_batches``.
+    """
     masks = [_mask(segment, allowed) for segment in snapshot.segments]
+    runs = [_Search(snapshot, query, k, params, threads) for query in queries]
     try:
-        return run.best(run.pools(masks))
+        if len(runs) > 1 and _scans(params, _coded(snapshot, masks)):
+            _scan_together(runs, _coded(snapshot, masks))
+        return [run.best(run.pools(masks)) for run in runs]
     except (ValueError, IndexError) as error:  # a kernel found an index out of its range
         raise IndexCorrupt(snapshot.folder / "segments", str(error)) from error
+
+
+def query_batches(
+    snapshot: Snapshot,
+    nqueries: int,
+    params: SearchParams,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> list[slice]:
+    """Which of so many queries to give to ``search_batch`` together: single ones, unless they scan."""
+    masks = [_mask(segment, allowed) for segment in snapshot.segments]
+    if not _scans(params, _coded(snapshot, masks)):
+        return row_blocks(nqueries, 1)
+    return batches(nqueries, snapshot.ndocs, threads)
+
+
+def _scan_together(runs: list[_Search], coded: list[tuple[Segment, Mask]]) -> None:
+    for segment, mask in coded:
+        queries = [run.query_for(segment) for run in runs]
+        scaled = [query for query in queries if isinstance(query, ScaledQuery)]
+        if len(scaled) < len(queries):
+            continue
+        docs = _docs(segment, mask)
+        for run, scores in zip(runs, rescore_all(scaled, segment, docs), strict=True):
+            run.scanned[id(segment)] = Pool(segment, docs, scores)
+
+
+def _scans(params: SearchParams, coded: list[tuple[Segment, Mask]]) -> bool:
+    if params.scan is not None:
+        return params.scan
+    return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
+
+
+def _coded(snapshot: Snapshot, masks: list[Mask]) -> list[tuple[Segment, Mask]]:
+    pairs = zip(snapshot.segments, masks, strict=True)
+    return [(segment, mask) for segment, mask in pairs if segment.codec is not None]
 
 
 def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1) -> list[tuple[int, float]]:
@@ -74,6 +131,26 @@ def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1)
     return top(pools, k)
 
 
+def scan_batch(snapshot: Snapshot, queries: Sequence[FloatArray], k: int) -> list[list[tuple[int, float]]]:
+    """``[scan(snapshot, query, k) for query in queries]``, the same bits.
+
+    Documents are reconstructed once for all queries; scores of all documents are kept for each.
+    """
+    runs = [_Search(snapshot, query, k, SearchParams(scan=True), 1) for query in queries]
+    pools: list[list[Pool]] = [[] for _ in runs]
+    for segment in snapshot.segments:
+        docs = _docs(segment, _mask(segment, None))
+        asked = [None if segment.codec is None else run.query_for(segment) for run in runs]
+        scaled = [query for query in asked if isinstance(query, ScaledQuery)]
+        if len(scaled) == len(runs):
+            scores = refine_all(scaled, segment, docs)
+        else:
+            scores = [run.in_blocks(segment, docs, partial(run.refine, segment)).scores for run in runs]
+        for own, values in zip(pools, scores, strict=True):
+            own.append(Pool(segment, docs, values))
+    return [top(own, k) for own in pools]
+
+
 class _Search:
     """One query on one snapshot."""
 
@@ -86,23 +163,24 @@ class _Search:
         self.params = params
         self.threads = threads
         self._queries: dict[int, ResidualQuery | ScaledQuery] = {}
+        #: By the id of a segment: all its documents, rescored together with other queries.
+        self.scanned: dict[int, Pool] = {}
 
     def pools(self, masks: list[Mask]) -> list[Pool]:
         """Rescored documents of every segment; at least k in all, if so many are allowed."""
-        coded = [
-            (segment, mask)
-            for segment, mask in zip(self.snapshot.segments, masks, strict=True)
-            if segment.codec is not None
-        ]
+        coded = _coded(self.snapshot, masks)
         exact = [
             Pool(segment, docs := _docs(segment, mask), np.zeros(len(docs), dtype=np.float32))
             for segment, mask in zip(self.snapshot.segments, masks, strict=True)
             if segment.codec is None
         ]
-        rescored = [] if self._scans(coded) else self._stages(coded)
+        rescored = [] if _scans(self.params, coded) else self._stages(coded)
         found = sum(len(pool.docs) for pool in rescored)
         if found < min(self.k, sum(_count(segment, mask) for segment, mask in coded)) or not rescored:
-            rescored = [self._scan(segment, _docs(segment, mask)) for segment, mask in coded]
+            rescored = [
+                self.scanned.get(id(segment)) or self._scan(segment, _docs(segment, mask))
+                for segment, mask in coded
+            ]
         return [*exact, *self._contenders(rescored)]
 
     def _contenders(self, pools: list[Pool]) -> list[Pool]:
@@ -123,11 +201,6 @@ class _Search:
         ]
         return top(refined, self.k)
 
-    def _scans(self, coded: list[tuple[Segment, Mask]]) -> bool:
-        if self.params.scan is not None:
-            return self.params.scan
-        return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
-
     def _stages(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
         """Candidates, rescored: so many of each codec, because centroid scores of different codecs can't be
         compared (finer centroids score higher), and rescored ones can.
@@ -140,7 +213,7 @@ class _Search:
         ]
 
     def _stages_of(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
-        query = self._query(coded[0][0])
+        query = self.query_for(coded[0][0])
         found = query.candidates(coded, self.params, self.k)
         looked = in_batches(found, query.look, self.params.ndocs, self.k)
         if not query.looks_twice:
@@ -148,7 +221,7 @@ class _Search:
         return [self._scan(pool.segment, pool.docs) for pool in top_pools(looked, 2 * self.k + SPARE)]
 
     def _scan(self, segment: Segment, docs: Docs) -> Pool:
-        return self.in_blocks(segment, docs, partial(self._query(segment).rescore, segment))
+        return self.in_blocks(segment, docs, partial(self.query_for(segment).rescore, segment))
 
     def refine(self, segment: Segment, docs: Docs) -> FloatArray:
         """f32 MaxSim of documents, on the original vectors where the segment has them (then it is exact), on
@@ -156,7 +229,7 @@ class _Search:
         """
         if segment.codec is None:
             return kernels.maxsim(self.query, segment.arrays["vectors"], segment.offsets, docs)
-        return self._query(segment).refine(segment, docs)
+        return self.query_for(segment).refine(segment, docs)
 
     def in_blocks(
         self, segment: Segment, docs: Docs, score: Callable[[Docs], FloatArray], size: int = DOCS_PER_BLOCK
@@ -169,7 +242,7 @@ class _Search:
             parts = map_threads(lambda rows: score(docs[rows]), blocks, self.threads)
         return Pool(segment, docs, np.concatenate([np.empty(0, dtype=np.float32), *parts]))
 
-    def _query(self, segment: Segment) -> ResidualQuery | ScaledQuery:
+    def query_for(self, segment: Segment) -> ResidualQuery | ScaledQuery:
         codec = segment.codec
         assert codec is not None
         if id(codec) not in self._queries:
