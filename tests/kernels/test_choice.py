@@ -17,8 +17,8 @@ from plait.kernels import _native, available_isas, reference, reference_scaled
 NAMES = [
     "approximate", "assign", "assign_grouped", "centroid_scores", "compress", "decode_scaled", "decompress",
     "encode_scaled", "gather", "gather_top", "inverse_norms", "invert", "maxsim", "maxsim_codes",
-    "maxsim_decoded", "maxsim_scaled", "merge_tokens", "rotate", "sum_by_centroid", "top_centroids", "top_k",
-    "top_rows",
+    "maxsim_decoded", "maxsim_decoded_all", "maxsim_scaled", "maxsim_scaled_all", "merge_tokens", "rotate",
+    "sum_by_centroid", "top_centroids", "top_k", "top_rows",
 ]  # fmt: skip
 
 
