@@ -192,7 +192,7 @@ Status decode_scaled(const DecodeScaledArgs& args) {
 template <class Near>
 class ScaledAhead {
 public:
-    // `near(code)` is the address of `near_bytes` that are read for each token.
+    // `near(code)` is the address of `near_bytes` that are read for each token; 0 where they are in the cache.
     ScaledAhead(const MaxsimScaledArgs& args, const Near& near, int64_t near_bytes)
         : args_(args), near_(near), near_bytes_(near_bytes) {}
 
@@ -208,7 +208,7 @@ public:
 
     [[gnu::noinline]] void fetch(int64_t count) {
         const ScaledTokens& tokens = args_.tokens;
-        const int64_t nears = smaller_of(nears_ + count, next_.size());
+        const int64_t nears = near_bytes_ ? smaller_of(nears_ + count, next_.size()) : 0;
         const Near near = near_;  // a copy, which no store can change
         const uint16_t* codes = tokens.codes + next_.begin;
         for (int64_t i = nears_; i < nears; ++i)
@@ -439,6 +439,10 @@ struct Gain {
     float a, b;
 };
 
+// A table of this size was just written and is still in the cache; to fetch its rows ahead costs more than
+// it brings (decision 0021).
+constexpr int64_t kCachedTable = 1 << 19;
+
 struct ScaledJob {
     static constexpr int kRows = LevelRows::Dot::kTile > 8 ? LevelRows::Dot::kTile : 8;
     const int32_t* bias;
@@ -480,7 +484,8 @@ Status score_scaled(const MaxsimScaledArgs& args, const LevelRows& level_rows, c
     if (!rows || !best || !sums) return {Fault::memory, 0};
     const uint8_t* const end = tokens.rows + tokens.count * row_bytes;
     const auto near = [table, numbers = set.numbers(), lanes](int64_t code) { return table + numbers[code] * lanes; };
-    ScaledAhead ahead(args, near, lanes * 4);
+    const int64_t table_bytes = set.count() * lanes * 4;
+    ScaledAhead ahead(args, near, table_bytes > kCachedTable ? lanes * 4 : 0);
     ScaledJob job{query.bias.data(), best.data(), table, set.numbers(), lanes, {}, {}};
     for (int64_t j = 0; j < args.docs.count; ++j) {
         Range range;
