@@ -86,10 +86,13 @@ def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | 
 
     def ask(rows: slice) -> list[list[float]]:
         truths = search_batch(snapshot, queries[rows], most, deep)
-        return [
+        shares = [
             measure(query, [pid for pid, _ in truth])
             for query, truth in zip(queries[rows], truths, strict=True)
         ]
+        # Pages that a query touched stay in this process's memory; a build promises not to grow with the index.
+        snapshot.let_go()
+        return shares
 
     def measure(query: FloatArray, truth: list[int]) -> list[float]:
         return [

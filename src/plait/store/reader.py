@@ -130,6 +130,11 @@ class Snapshot:
             self._catalog.close()
             self._catalog = None
 
+    def let_go(self) -> None:
+        """Give back the memory of the segments' mapped pages; they are read again when they are needed."""
+        for segment in self.segments:
+            layout.let_go(*segment.arrays.values())
+
     def documents(self, pids: Iterable[int]) -> dict[int, Document]:
         """pid -> document, for the live ones."""
         with self._lock:
