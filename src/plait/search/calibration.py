@@ -90,7 +90,7 @@ def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | 
             measure(query, [pid for pid, _ in truth])
             for query, truth in zip(queries[rows], truths, strict=True)
         ]
-        # Pages that a query touched stay in this process's memory; a build promises not to grow with the index.
+        # Pages that queries touched would stay in this process's memory, and a build has a fixed amount.
         snapshot.let_go()
         return shares
 
