@@ -128,11 +128,27 @@ class ResidualCodec:
             block = np.ascontiguousarray(vectors[rows])
             codes = assigner(block, 1)
             residuals = kernels.compress(block, self.centroids, codes, self.cutoffs, self.nbits)
-            scales = kernels.inverse_norms(codes, residuals, self.centroids, self.weights, self.nbits)
-            return ResidualTokens(codes, residuals, scales)
+            return self._with_scales(codes, residuals)
 
         blocks = row_blocks(len(vectors), ROWS_PER_BLOCK) or [slice(0, 0)]
         return ResidualTokens.join(map_threads(work, blocks, threads))
+
+    def adopt(
+        self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8], threads: int | None = None
+    ) -> ResidualTokens:
+        """Tokens that another tool compressed with this codec: codes below ``ncentroids``, packed buckets."""
+
+        def work(rows: slice) -> ResidualTokens:
+            return self._with_scales(codes[rows], residuals[rows])
+
+        blocks = row_blocks(len(codes), ROWS_PER_BLOCK) or [slice(0, 0)]
+        return ResidualTokens.join(map_threads(work, blocks, threads))
+
+    def _with_scales(
+        self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8]
+    ) -> ResidualTokens:
+        scales = kernels.inverse_norms(codes, residuals, self.centroids, self.weights, self.nbits)
+        return ResidualTokens(codes, residuals, scales)
 
     def decompress(self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8]) -> FloatArray:
         """Reconstruct f32 ``[n, dim]`` vectors of length 1."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import kernels
-from plait.codec import Codec, ResidualCodec, ScaledCodec
+from plait.codec import Codec, ResidualCodec, ResidualTokens, ScaledCodec, ScaledTokens
 from plait.codec.subdivide import Children, Decode, Load, subdivide, worthwhile
 from plait.errors import InvalidVectors
 from plait.store import format as layout
@@ -64,11 +64,15 @@ class SegmentWriter:
 
     def add(self, chunk: TokenEmbeddings, threads: int | None) -> None:
         """Append documents."""
-        self._doclens.append(chunk.doclens)
         if self.codec is None:
+            self._doclens.append(chunk.doclens)
             self._streams["vectors"].append(chunk.vectors)
             return
-        tokens = self.codec.compress(chunk.vectors, threads)
+        self.adopt(self.codec.compress(chunk.vectors, threads), chunk.doclens)
+
+    def adopt(self, tokens: ResidualTokens | ScaledTokens, doclens: npt.NDArray[np.int64]) -> None:
+        """Append documents that the segment's codec has compressed already."""
+        self._doclens.append(doclens)
         for name, stream in self._streams.items():
             stream.append(getattr(tokens, name))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ScaledCodec
+from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ResidualTokens, ScaledCodec
 from plait.errors import DuplicateId, InvalidVectors
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow
@@ -106,6 +106,39 @@ class IndexWriter:
             self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
         return segment.ndocs
 
+    def adopt(
+        self,
+        codec: ResidualCodec,
+        ntokens: int,
+        chunks: Iterable[tuple[ResidualTokens, npt.NDArray[np.int64]]],
+        documents: Iterable[Document],
+    ) -> int:
+        """Add documents whose tokens another tool has compressed, as one segment with its codec.
+
+        Args:
+            codec: what the tokens were compressed with; becomes the index's newest.
+            ntokens: how many there are in all.
+            chunks: the tokens of some documents at a time, and the lengths i64 of these documents.
+            documents: keys, texts and metadata, one for each length; both are read as they are needed.
+
+        Returns:
+            How many documents were added.
+
+        Raises:
+            DuplicateId: an id came twice, or is in the index.
+        """
+        number = self._add_codec(codec, ntokens)
+        first_pid = self.catalog.next_pid()
+        rows = iter(documents)
+        with self._new_segment(number, codec) as segment:
+            for tokens, doclens in chunks:
+                self._add_documents(first_pid + segment.ndocs, rows, len(doclens))
+                segment.adopt(tokens, doclens)
+                if self.options.progress:
+                    self.options.progress("adopt", segment.ndocs, segment.ndocs)
+            self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+        return segment.ndocs
+
     def _add_documents(self, first_pid: int, rows: Iterator[Document], count: int) -> None:
         documents = list(islice(rows, count))
         if len(documents) < count:
@@ -140,6 +173,13 @@ class IndexWriter:
         new = sample() if sample else np.concatenate([chunk.vectors for chunk in held])
         old = self._stored_sample(len(new))
         codec = self._fit(np.concatenate([old, new]) if len(old) else new, total)
+        number = self._add_codec(codec, total)
+        if any(row.kind == "float32" for row in rows):
+            self._compress_exact_segments(number, codec)
+        return number, codec
+
+    def _add_codec(self, codec: Codec, total: int) -> int:
+        """Write the codec's arrays and list it; returns its number."""
         kind = kind_of(codec)
         nbits = codec.nbits if isinstance(codec, ResidualCodec) else None
         number = self.catalog.add_codec(kind, nbits, codec.ncentroids, total)
@@ -148,9 +188,7 @@ class IndexWriter:
         dtypes = layout.CODEC_ARRAYS[kind]
         arrays: dict[str, layout.Array] = {name: getattr(codec, name) for name in dtypes}
         self.catalog.set_checksums("codec", number, layout.write_arrays(folder, arrays, dtypes))
-        if any(row.kind == "float32" for row in rows):
-            self._compress_exact_segments(number, codec)
-        return number, codec
+        return number
 
     def _fit(self, vectors: FloatArray, total: int) -> Codec:
         settings, progress = self.snapshot.settings, self.options.progress
