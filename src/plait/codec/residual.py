@@ -144,9 +144,7 @@ class ResidualCodec:
         blocks = row_blocks(len(codes), ROWS_PER_BLOCK) or [slice(0, 0)]
         return ResidualTokens.join(map_threads(work, blocks, threads))
 
-    def _with_scales(
-        self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8]
-    ) -> ResidualTokens:
+    def _with_scales(self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8]) -> ResidualTokens:
         scales = kernels.inverse_norms(codes, residuals, self.centroids, self.weights, self.nbits)
         return ResidualTokens(codes, residuals, scales)
 
