@@ -13,6 +13,7 @@ PlaitError
 │   ├── SourceNotFound           (also a FileNotFoundError)
 │   └── BadRecord                one record is broken: names the file and the line
 ├── CheckpointError              an encoder folder is incomplete, or its settings contradict
+├── TensorFileError              a file of tensors is damaged, or holds what is not read: names the file
 ├── StoreError
 │   ├── IndexNotFound            there is no plait index at that path (also a FileNotFoundError)
 │   ├── IndexAlreadyExists       (also a FileExistsError)
@@ -91,6 +92,15 @@ class BadRecord(SourceError):
 
 class CheckpointError(PlaitError):
     """An encoder can't be loaded from this folder."""
+
+
+class TensorFileError(PlaitError):
+    """A file of tensors is damaged, or holds something that is not read."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
 
 
 class StoreError(PlaitError):
