@@ -22,7 +22,7 @@ def run(script, **options):
     [
         ("quickstart.py", "1 paris "),
         ("own_vectors.py", "1 7 4.0"),
-        ("changing_index.py", "after refresh: ['dentist-2'"),
+        ("changing_index.py", "expects the new note and finds: ['dentist-2', 'shopping']"),
     ],
 )
 def test_example(tmp_path, script, said):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, repeat
 from pathlib import Path
@@ -23,7 +22,7 @@ from plait.errors import (
     EmptyCorpus,
     EncoderMismatch,
     IndexAlreadyExists,
-    IndexClosed,
+    IndexLocked,
     InvalidParameter,
     InvalidVectors,
     NoEncoder,
@@ -40,13 +39,13 @@ from plait.inputs import as_id, as_k, as_metadata, as_texts, count_documents, re
 from plait.search import SCAN_TOKENS, Calibration, SearchParams, calibrate, require_recall
 from plait.store import (
     Catalog,
+    Current,
     IndexStats,
     IndexWriter,
     Snapshot,
+    Transactions,
     WriteOptions,
-    open_snapshot,
     stats,
-    writing,
 )
 from plait.threads import map_threads
 from plait.types import Document, FloatArray, Hit, TokenEmbeddings
@@ -83,12 +82,16 @@ class Index:
     sees one committed state. A context manager: ``with plait.Index.open(path) as index``.
     """
 
-    def __init__(self, path: Path, encoder: Encoder | None) -> None:
+    def __init__(
+        self, path: Path, encoder: Encoder | None, auto_refresh: bool = True, timeout: float | None = None
+    ) -> None:
         self._path = path
         self._lock = threading.RLock()
         self._encoder = encoder
-        self._leases: Counter[int] = Counter()
-        self._snapshot: Snapshot | None = open_snapshot(path)
+        self._timeout = timeout
+        self._current = Current(path, auto_refresh)
+        self._reading = self._current.reading
+        self._transactions = Transactions(path, self._current.latest, self._committed)
 
     # Making and opening ----------------------------------------------------------------------
 
@@ -102,6 +105,8 @@ class Index:
         level: str | None = None,
         nbits: int | None = None,
         seed: int = 0,
+        auto_refresh: bool = True,
+        timeout: float | None = None,
     ) -> Self:
         """Make an empty index.
 
@@ -112,6 +117,7 @@ class Index:
             level: how faithfully vectors are kept: "compact", "balanced" (default) or "precise".
             nbits: use ColBERTv2's residual codec instead, with 1, 2, 4 or 8 bits per dimension.
             seed: of the training of the compression; same seed, same documents: same index.
+            auto_refresh, timeout: as for ``open``.
 
         Raises:
             IndexAlreadyExists: something is at ``path``.
@@ -141,21 +147,31 @@ class Index:
                 "encoder": _encoder_record(encoder, model),
             },
         )
-        return cls(path, encoder)
+        return cls(path, encoder, auto_refresh, timeout)
 
     @classmethod
-    def open(cls, path: str | Path, *, model: str | Path | Encoder | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        model: str | Path | Encoder | None = None,
+        auto_refresh: bool = True,
+        timeout: float | None = None,
+    ) -> Self:
         """Open an index.
 
         Args:
             path: its folder.
             model: the encoder to use when the one it was made with has moved; it must be the same.
+            auto_refresh: see what others have committed at the next reading or search, at the cost of a few
+                microseconds each; False keeps what there is now until ``refresh()`` or an own change.
+            timeout: seconds that a change waits while another process or thread writes; None for 30.
 
         Raises:
             IndexNotFound, IndexTooNew, IndexCorrupt.
             EncoderMismatch: ``model`` is not the encoder that the index was made with.
         """
-        index = cls(Path(path), None)
+        index = cls(Path(path), None, auto_refresh, timeout)
         if model is not None:
             try:
                 index._encoder = index._require_match(_as_encoder(model))
@@ -166,10 +182,7 @@ class Index:
 
     def close(self) -> None:
         """Let go of the files. The index can't be used afterwards."""
-        with self._lock:
-            snapshot, self._snapshot = self._snapshot, None
-            if snapshot is not None and not self._leases[id(snapshot)]:
-                snapshot.close()
+        self._current.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,34 +194,40 @@ class Index:
 
     def refresh(self) -> None:
         """See what other writers have committed since the index was opened or last refreshed."""
-        fresh = open_snapshot(self._path)
-        with self._lock:
-            if self._snapshot is None:
-                fresh.close()
-                raise IndexClosed(f"the index {self._path} was closed")
-            old, self._snapshot = self._snapshot, fresh
-            if not self._leases[id(old)]:
-                old.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Snapshot]:
-        """The current snapshot, kept open until the block ends."""
-        with self._lock:
-            snapshot = self._snapshot
-            if snapshot is None:
-                raise IndexClosed(f"the index {self._path} was closed")
-            self._leases[id(snapshot)] += 1
-        try:
-            yield snapshot
-        finally:
-            with self._lock:
-                self._leases[id(snapshot)] -= 1
-                if not self._leases[id(snapshot)]:
-                    del self._leases[id(snapshot)]
-                    if snapshot is not self._snapshot:
-                        snapshot.close()
+        self._current.refresh()
 
     # Writing ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, timeout: float | None = None) -> Iterator[None]:
+        """Make all changes of the block one commit: all of them, or none if it raises.
+
+        A change that raises is undone alone if the block catches its error. Reading and searching inside
+        the block see the state before it. Changes by other threads wait for its end.
+
+        Args:
+            timeout: seconds to wait for another writer; by default that of the index.
+
+        Raises:
+            IndexLocked: another process or thread is writing, and did not end in time.
+        """
+        with self._transactions(
+            WriteOptions(timeout=self._timeout if timeout is None else timeout, doing="a transaction")
+        ):
+            yield
+
+    @contextmanager
+    def _writing(
+        self, doing: str, threads: int | None = None, progress: Progress | None = None
+    ) -> Iterator[IndexWriter]:
+        with self._transactions(WriteOptions(threads, progress, self._timeout, doing)) as writer:
+            yield writer
+
+    def _committed(self, writer: IndexWriter) -> None:
+        self.refresh()
+        if writer.added:
+            with suppress(IndexLocked):  # it is the next one's turn
+                self._calibrate_if_grown(writer.options.threads)
 
     def add(
         self,
@@ -246,8 +265,7 @@ class Index:
         require_lengths(number, ids=ids, metadata=metadata)
         keys = None if ids is None else unique_ids(ids)
         records = [as_metadata(record, place) for place, record in enumerate(metadata or [None] * number)]
-        options = WriteOptions(threads, progress)
-        with writing(self._path, options) as writer:
+        with self._writing("adding documents", threads, progress) as writer:
             first = writer.catalog.next_pid() - 1
             keys = keys or [str(first + place) for place in range(number)]
             documents = [
@@ -255,8 +273,6 @@ class Index:
                 for key, text, record in zip(keys, texts or repeat(None, number), records, strict=True)
             ]
             self._write(writer, documents, given)
-        self.refresh()
-        self._calibrate_if_grown(threads)
         return keys
 
     def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
@@ -304,15 +320,13 @@ class Index:
             EmptyCorpus, DuplicateId, DimensionMismatch, NonFiniteVectors, InvalidVectors,
             InvalidParameter, IndexLocked: nothing was added.
         """
-        with writing(self._path, WriteOptions(threads, progress)) as writer:
+        with self._writing("adding documents", threads, progress) as writer:
             first = writer.catalog.next_pid() - 1
             keys = map(str, count(first)) if ids is None else map(as_id, ids, count())
             checked = (self._given_documents(chunk) for chunk in chunks)
             added = writer.add(map(Document, keys), checked, expected=expected, endless=ids is None)
             if not added:
                 raise EmptyCorpus("there are no documents to add")
-        self.refresh()
-        self._calibrate_if_grown(threads)
         return added
 
     def delete(self, ids: str | Iterable[str]) -> int:
@@ -321,10 +335,8 @@ class Index:
         Returns:
             How many there were; unknown ids are passed over.
         """
-        with writing(self._path) as writer:
-            deleted = writer.delete([ids] if isinstance(ids, str) else list(ids))
-        self.refresh()
-        return deleted
+        with self._writing("deleting documents") as writer:
+            return writer.delete([ids] if isinstance(ids, str) else list(ids))
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -453,9 +465,8 @@ class Index:
             if not vectors:
                 raise InvalidParameter("there are no queries to measure with")
             found = calibrate(snapshot, vectors, threads)
-        with writing(self._path) as writer:
+        with self._writing("measuring recall") as writer:
             writer.catalog.set_setting("calibration", found.as_json())
-        self.refresh()
 
     def _calibrate_if_grown(self, threads: int | None) -> None:
         with self._reading() as snapshot:
@@ -512,7 +523,7 @@ class Index:
     @property
     def encoder(self) -> Encoder | None:
         """The encoder of the index, loaded at first use; None for an index of vectors."""
-        with self._lock, self._reading() as snapshot:
+        with self._lock, self._reading(newest=False) as snapshot:
             record = snapshot.settings.get("encoder")
             if self._encoder is None and record is not None:
                 self._encoder = self._require_match(load_encoder(record["path"]))
@@ -525,7 +536,7 @@ class Index:
         return encoder
 
     def _require_match(self, encoder: Encoder) -> Encoder:
-        with self._reading() as snapshot:
+        with self._reading(newest=False) as snapshot:
             record = snapshot.settings.get("encoder")
             if record is None:
                 raise EncoderMismatch(f"{self._path} was made for vectors and has no encoder")
@@ -546,7 +557,7 @@ class Index:
         return list(self._given_vectors(queries, "queries"))
 
     def _given_vectors(self, vectors: Vectors, what: str) -> TokenEmbeddings:
-        with self._reading() as snapshot:
+        with self._reading(newest=False) as snapshot:
             dim = snapshot.dim
         if not isinstance(vectors, TokenEmbeddings):
             vectors = TokenEmbeddings.from_list(vectors, dim)

@@ -13,7 +13,6 @@ import pytest
 
 import plait
 from plait import errors
-from plait.store import writing
 from plait.types import TokenEmbeddings
 from tests.conftest import clustered
 
@@ -164,15 +163,8 @@ with writing(__import__("pathlib").Path(sys.argv[1])) as writer:
         assert len(list((small.path / "segments").iterdir())) == 2
 
 
-def test_a_second_writer_is_refused_with_a_clear_error(small, monkeypatch):
-    monkeypatch.setattr("plait.store.catalog.LOCK_TIMEOUT", 0.05)
-    with writing(small.path), pytest.raises(errors.IndexLocked, match="being written to"):
-        small.add(vectors=clustered(1), ids=["x"])
-    small.add(vectors=clustered(1), ids=["x"])
-
-
 def test_a_reader_keeps_its_snapshot(small):
-    with plait.Index.open(small.path) as reader:
+    with plait.Index.open(small.path, auto_refresh=False) as reader:
         small.delete([str(number) for number in range(19)])
         small.add(vectors=clustered(2500), ids=[f"n{n}" for n in range(2500)])
         hits = reader.search(clustered(20)[0], 100)

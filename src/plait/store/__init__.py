@@ -1,18 +1,22 @@
 """CODES -> IMMUTABLE SEGMENTS ON DISK + CATALOG."""
 
 from plait.store.catalog import Catalog
+from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
 from plait.store.reader import Segment, Snapshot, open_snapshot
 from plait.store.stats import IndexStats, stats
+from plait.store.transaction import Transactions
 from plait.store.writer import IndexWriter, WriteOptions, writing
 
 __all__ = [
     "FORMAT_VERSION",
     "Catalog",
+    "Current",
     "IndexStats",
     "IndexWriter",
     "Segment",
     "Snapshot",
+    "Transactions",
     "WriteOptions",
     "open_snapshot",
     "stats",

@@ -13,16 +13,15 @@ from typing import Any
 from plait.errors import (
     DuplicateId,
     IndexCorrupt,
-    IndexLocked,
     IndexNotFound,
     IndexTooNew,
     StoreError,
 )
+from plait.store import lock
+from plait.store.connection import connect
 from plait.store.format import APPLICATION_ID, FORMAT_VERSION, catalog_path
 from plait.types import Document
 
-#: Seconds that a writer waits for another one.
-LOCK_TIMEOUT = 30.0
 #: Ids looked up in one statement.
 IDS_PER_QUERY = 500
 
@@ -116,7 +115,7 @@ class Catalog:
             what = "is not a plait index" if folder.exists() else "does not exist"
             raise IndexNotFound(f"{folder} {what}: there is no {path.name} in it")
         try:
-            connection, read_only = _connect(path)
+            connection, read_only = connect(path)
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
@@ -136,6 +135,25 @@ class Catalog:
         """Close the connection, ending its snapshot or transaction."""
         self._connection.close()
 
+    def version(self) -> tuple[int, ...] | None:
+        """Numbers that differ from earlier ones if anybody committed in between; a few microseconds.
+
+        SQLite's ``data_version`` changes with every commit of another connection, unless this one is pinned.
+        The number of the file tells whether another index was put in its place. A catalog that is read as a
+        file that nobody changes is known by its times and sizes. None if the file is gone.
+        """
+        with self.reading():
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        try:
+            file = self.path.stat()
+        except FileNotFoundError:
+            return None
+        if not self.read_only:
+            return version, file.st_ino
+        log = self.path.with_name(self.path.name + "-wal")
+        files = [file, log.stat()] if log.exists() else [file]
+        return version, *(number for it in files for number in (it.st_ino, it.st_size, it.st_mtime_ns))
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Turn SQLite's errors into IndexCorrupt."""
@@ -151,24 +169,22 @@ class Catalog:
             self._connection.execute("SELECT count(*) FROM setting").fetchone()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, timeout: float | None = None, doing: str = "writing") -> Iterator[None]:
         """One write transaction: all of it becomes visible at its end, or nothing.
 
+        Args:
+            timeout: seconds to wait for another writer; None for ``lock.LOCK_TIMEOUT``.
+            doing: what is being done, for a writer that waits for this one.
+
         Raises:
-            IndexLocked: another writer did not finish within ``LOCK_TIMEOUT``.
+            IndexLocked: another writer did not finish in time.
         """
         if self.read_only:
             raise StoreError(f"{self.folder} can't be written to: read-only, or no permission")
+        lock.begin(self._connection, self.folder, timeout)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise IndexLocked(
-                    f"{self.folder} is being written to by another process; waited {LOCK_TIMEOUT:.0f} seconds"
-                ) from error
-            raise StoreError(f"{self.folder} can't be written to: {error}") from error
-        try:
-            yield
+            with lock.named(self.folder, doing):
+                yield
             self._connection.execute("COMMIT")
         except BaseException as error:
             if self._connection.in_transaction:
@@ -176,6 +192,19 @@ class Catalog:
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"writing {self.path} failed, nothing was changed: {error}") from error
             raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Part of a transaction: if the block raises, what it did is undone, and the rest is kept."""
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            raise
+        self._connection.execute("RELEASE part")
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -321,28 +350,6 @@ class Catalog:
         for part in _parts(pids):
             marks = ",".join("?" * len(part))
             self._connection.execute(f"DELETE FROM tombstone WHERE pid IN ({marks})", part)
-
-
-def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection, and whether it is for reading only: on read-only media, or without permission."""
-    uri = path.resolve().as_uri()
-    try:
-        return _try(f"{uri}?mode=rw"), False
-    except sqlite3.OperationalError:
-        return _try(f"{uri}?mode=ro&immutable=1"), True
-
-
-def _try(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -4,6 +4,7 @@ docs/index-format.md describes the same in prose. ::
 
     my_index/
       catalog.sqlite              settings, codecs, segments, documents, tombstones
+      catalog.sqlite-writer       who is writing at this moment, if anybody
       codecs/000001/              centroids.npy ... : the arrays of CODEC_ARRAYS
       segments/000001/            one immutable segment
         doclens.npy pids.npy
@@ -35,6 +36,8 @@ FORMAT_VERSION = 2
 APPLICATION_ID = 0x504C4149
 
 CATALOG = "catalog.sqlite"
+#: Who is writing at this moment; a note for people, not a lock.
+HOLDER = f"{CATALOG}-writer"
 CODECS = "codecs"
 SEGMENTS = "segments"
 
@@ -81,6 +84,11 @@ HEADER = re.compile(
 def catalog_path(folder: Path) -> Path:
     """The SQLite file of the index in ``folder``."""
     return folder / CATALOG
+
+
+def holder_path(folder: Path) -> Path:
+    """The note of the writer that is at work."""
+    return folder / HOLDER
 
 
 def codec_path(folder: Path, codec: int) -> Path:

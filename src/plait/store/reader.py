@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,42 +83,88 @@ class Segment:
         return self.codec.decompress(codes, residuals), offsets
 
 
-def open_snapshot(folder: Path) -> Snapshot:
+def open_snapshot(folder: Path, earlier: Snapshot | None = None) -> Snapshot:
     """The newest committed state.
 
     A writer may replace segments, and remove their files, between the moment the catalog is read and
     the moment the files are mapped; then the next look at the catalog shows the new ones.
+
+    Args:
+        folder: of the index.
+        earlier: a snapshot whose segments and codecs are used again where they are the same.
     """
     for _ in range(OPEN_TRIES - 1):
         try:
-            return Snapshot(folder)
+            return Snapshot(folder, earlier=earlier)
         except IndexCorrupt as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-    return Snapshot(folder)
+    return Snapshot(folder, earlier=earlier)
 
 
 class Snapshot:
-    """What an index held at one moment. Safe to use from several threads."""
+    """What an index held at one moment. Safe to use from several threads.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the index.
+        catalog: a connection to read through, which stays open: that of a writer, whose changes are seen
+            before they are committed. By default a new one, at the newest committed state.
+        earlier: a snapshot whose segments and codecs are used again where they are the same: they never
+            change, so that a look at a new state costs what is new in it.
+    """
+
+    def __init__(self, folder: Path, catalog: Catalog | None = None, earlier: Snapshot | None = None) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._catalog: Catalog | None = Catalog.open(folder)
+        self._owns_catalog = catalog is None
+        self._catalog: Catalog | None = catalog or Catalog.open(folder)
         try:
-            self._catalog.pin()
-            self.format_version = self._catalog.format_version
-            self.settings = self._checked(self._catalog.settings())
-            self.ndocs = self._catalog.ndocs()
-            self.codec_rows = {row.codec: row for row in self._catalog.codecs()}
-            self.segment_rows = self._catalog.segments()
-            self.tombstones = np.array(self._catalog.tombstones(), dtype=np.int64)
-            self._codecs: dict[int, Codec | None] = {}
-            self.segments = [self._open_segment(row) for row in self.segment_rows]
-            self._check_count()
+            if self._owns_catalog:
+                self._catalog.pin()
+            self._read(self._catalog, earlier)
         except BaseException:
             self.close()
             raise
+
+    def _read(self, catalog: Catalog, earlier: Snapshot | None) -> None:
+        self.format_version = catalog.format_version
+        self.settings = self._checked(catalog.settings())
+        self.codec_rows = {row.codec: row for row in catalog.codecs()}
+        self.segment_rows = catalog.segments()
+        self.tombstones = np.array(catalog.tombstones(), dtype=np.int64)
+        self._codecs = earlier._codecs_of(self.codec_rows) if earlier else {}
+        known = earlier._segments_of(self.segment_rows) if earlier else {}
+        self.segments = [
+            self._again(known[row.segment]) if row.segment in known else self._open_segment(row)
+            for row in self.segment_rows
+        ]
+        self.ndocs = sum(_live(segment) for segment in self.segments)
+        if earlier is None:
+            self._check_count(catalog.ndocs())
+
+    def _codecs_of(self, rows: dict[int, CodecRow]) -> dict[int, Codec | None]:
+        """The codecs at hand that are those of the rows."""
+        return {
+            number: codec
+            for number, codec in self._codecs.items()
+            if rows.get(number) == self.codec_rows[number]
+        }
+
+    def _segments_of(self, rows: list[SegmentRow]) -> dict[int, Segment]:
+        """The segments at hand that are those of the rows."""
+        mine = {
+            row.segment: (row, segment) for row, segment in zip(self.segment_rows, self.segments, strict=True)
+        }
+        return {row.segment: mine[row.segment][1] for row in rows if mine.get(row.segment, (None,))[0] == row}
+
+    def _again(self, segment: Segment) -> Segment:
+        """A segment of an earlier snapshot, with the tombstones of this one."""
+        alive = self._alive(segment.pids)
+        if alive is None and segment.alive is None:
+            return segment
+        if alive is not None and segment.alive is not None and np.array_equal(alive, segment.alive):
+            return segment
+        return dataclasses.replace(segment, alive=alive)
 
     @property
     def dim(self) -> int:
@@ -126,9 +173,9 @@ class Snapshot:
 
     def close(self) -> None:
         """Let go of the catalog; mapped arrays live on while somebody holds them."""
-        if self._catalog is not None:
+        if self._catalog is not None and self._owns_catalog:
             self._catalog.close()
-            self._catalog = None
+        self._catalog = None
 
     def let_go(self) -> None:
         """Give back the memory of the segments' mapped pages; they are read again when they are needed."""
@@ -159,12 +206,11 @@ class Snapshot:
                 raise IndexCorrupt(layout.catalog_path(self.folder), f"the setting {name} is {value!r}")
         return settings
 
-    def _check_count(self) -> None:
-        live = sum(s.ndocs if s.alive is None else int(s.alive.sum()) for s in self.segments)
-        if live != self.ndocs:
+    def _check_count(self, listed: int) -> None:
+        if listed != self.ndocs:
             raise IndexCorrupt(
                 layout.catalog_path(self.folder),
-                f"lists {self.ndocs} documents, but the segments hold {live}",
+                f"lists {listed} documents, but the segments hold {self.ndocs}",
             )
 
     def codec(self, number: int) -> Codec | None:
@@ -234,6 +280,10 @@ class Snapshot:
         alive = np.ones(len(pids), dtype=np.uint8)
         alive[places[inside]] = 0
         return alive
+
+
+def _live(segment: Segment) -> int:
+    return segment.ndocs if segment.alive is None else int(segment.alive.sum(dtype=np.int64))
 
 
 def _lists(folder: Path, codec: Codec, ndocs: int) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ResidualTokens, ScaledCodec
-from plait.errors import DuplicateId, InvalidVectors
+from plait.errors import DuplicateId, IndexLocked, InvalidVectors
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow
 from plait.store.reader import Snapshot
@@ -37,8 +37,13 @@ UNKNOWN_LENGTH = 8
 class WriteOptions:
     """How a writer works; the contents of the index do not depend on ``threads`` or ``progress``."""
 
+    #: For all work on arrays; None for all cores.
     threads: int | None = None
     progress: Progress | None = None
+    #: Seconds to wait for another writer; None for ``lock.LOCK_TIMEOUT``.
+    timeout: float | None = None
+    #: What a writer that waits is told about this one.
+    doing: str = "writing"
 
 
 @dataclass(slots=True)
@@ -47,10 +52,42 @@ class IndexWriter:
 
     folder: Path
     catalog: Catalog
-    snapshot: Snapshot
     options: WriteOptions
     replaced_segments: bool = False
+    added: bool = False
+    _earlier: Snapshot | None = None
+    _snapshot: Snapshot | None = None
     _made: list[Path] = field(default_factory=list)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the index holds at this point of the transaction.
+
+        Made when it is asked for, and again after a change: adding to a large index needs none of it.
+        """
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self.folder, self.catalog, self._earlier)
+        return self._snapshot
+
+    def changed(self) -> None:
+        """Let the next look at the snapshot see what was written."""
+        if self._snapshot is not None:
+            self._earlier, self._snapshot = self._snapshot, None
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """One of several changes: if the block raises, this one is undone, and the others are kept."""
+        made = len(self._made)
+        try:
+            with self.catalog.savepoint():
+                yield
+        except BaseException:
+            for folder in self._made[made:]:
+                shutil.rmtree(folder, ignore_errors=True)
+            del self._made[made:]
+            raise
+        finally:
+            self.changed()
 
     def require_new(self, ids: Sequence[str]) -> None:
         """Raise DuplicateId if one of the ids is in the index."""
@@ -62,6 +99,7 @@ class IndexWriter:
         """Delete documents by id; unknown ids are passed over. Returns how many there were."""
         pids = sorted(self.catalog.pids_of(set(ids)).values())
         self.catalog.delete_documents(pids)
+        self.changed()
         return len(pids)
 
     def add(
@@ -104,6 +142,8 @@ class IndexWriter:
             if not endless and next(rows, None) is not None:
                 raise InvalidVectors(f"there are more documents than vectors: those are of {segment.ndocs}")
             self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+        self.added = True
+        self.changed()
         return segment.ndocs
 
     def adopt(
@@ -137,6 +177,8 @@ class IndexWriter:
                 if self.options.progress:
                     self.options.progress("adopt", segment.ndocs, segment.ndocs)
             self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+        self.added = True
+        self.changed()
         return segment.ndocs
 
     def _add_documents(self, first_pid: int, rows: Iterator[Document], count: int) -> None:
@@ -297,28 +339,33 @@ class _Chunks:
 
 
 @contextmanager
-def writing(folder: Path, options: WriteOptions | None = None) -> Iterator[IndexWriter]:
+def writing(
+    folder: Path, options: WriteOptions | None = None, earlier: Snapshot | None = None
+) -> Iterator[IndexWriter]:
     """One transaction on the index in ``folder``: all of it becomes visible at the end, or nothing.
+
+    Args:
+        folder: of the index.
+        options: how to work, and how long to wait.
+        earlier: a snapshot of the same index, whose codecs and segments need not be opened again.
 
     Raises:
         IndexLocked: another writer did not finish in time.
     """
+    options = options or WriteOptions()
     catalog = Catalog.open(folder)
     try:
-        with catalog.transaction():
+        with catalog.transaction(options.timeout, options.doing):
             sweep(folder, catalog)
-            snapshot = Snapshot(folder)
-            writer = IndexWriter(folder, catalog, snapshot, options or WriteOptions())
+            writer = IndexWriter(folder, catalog, options, _earlier=earlier)
             try:
                 yield writer
             except BaseException:
                 writer.discard()
                 raise
-            finally:
-                snapshot.close()
         if writer.replaced_segments:
-            with catalog.transaction():
-                sweep(folder, catalog)
+            with suppress(IndexLocked), catalog.transaction(0, "removing replaced files"):
+                sweep(folder, catalog)  # if somebody else writes already, that one will do it
     finally:
         catalog.close()
 
