@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ from plait.errors import (
     InvalidParameter,
     InvalidVectors,
     NoEncoder,
+    StoreError,
 )
 from plait.ingest import (
     MAX_HELD_CHARACTERS,
@@ -39,12 +42,16 @@ from plait.inputs import as_id, as_k, as_metadata, as_texts, count_documents, re
 from plait.search import SCAN_TOKENS, Calibration, SearchParams, calibrate, require_recall
 from plait.store import (
     Catalog,
+    CompactionReport,
     Current,
     IndexStats,
     IndexWriter,
     Snapshot,
     Transactions,
     WriteOptions,
+    compact,
+    due,
+    merge,
     stats,
 )
 from plait.threads import map_threads
@@ -83,9 +90,15 @@ class Index:
     """
 
     def __init__(
-        self, path: Path, encoder: Encoder | None, auto_refresh: bool = True, timeout: float | None = None
+        self,
+        path: Path,
+        encoder: Encoder | None,
+        auto_refresh: bool = True,
+        auto_compact: bool = True,
+        timeout: float | None = None,
     ) -> None:
         self._path = path
+        self._auto_compact = auto_compact
         self._lock = threading.RLock()
         self._encoder = encoder
         self._timeout = timeout
@@ -106,6 +119,7 @@ class Index:
         nbits: int | None = None,
         seed: int = 0,
         auto_refresh: bool = True,
+        auto_compact: bool = True,
         timeout: float | None = None,
     ) -> Self:
         """Make an empty index.
@@ -117,7 +131,7 @@ class Index:
             level: how faithfully vectors are kept: "compact", "balanced" (default) or "precise".
             nbits: use ColBERTv2's residual codec instead, with 1, 2, 4 or 8 bits per dimension.
             seed: of the training of the compression; same seed, same documents: same index.
-            auto_refresh, timeout: as for ``open``.
+            auto_refresh, auto_compact, timeout: as for ``open``.
 
         Raises:
             IndexAlreadyExists: something is at ``path``.
@@ -147,7 +161,7 @@ class Index:
                 "encoder": _encoder_record(encoder, model),
             },
         )
-        return cls(path, encoder, auto_refresh, timeout)
+        return cls(path, encoder, auto_refresh, auto_compact, timeout)
 
     @classmethod
     def open(
@@ -156,6 +170,7 @@ class Index:
         *,
         model: str | Path | Encoder | None = None,
         auto_refresh: bool = True,
+        auto_compact: bool = True,
         timeout: float | None = None,
     ) -> Self:
         """Open an index.
@@ -165,13 +180,14 @@ class Index:
             model: the encoder to use when the one it was made with has moved; it must be the same.
             auto_refresh: see what others have committed at the next reading or search, at the cost of a few
                 microseconds each; False keeps what there is now until ``refresh()`` or an own change.
+            auto_compact: merge segments after a change by this object that left too many of them.
             timeout: seconds that a change waits while another process or thread writes; None for 30.
 
         Raises:
             IndexNotFound, IndexTooNew, IndexCorrupt.
             EncoderMismatch: ``model`` is not the encoder that the index was made with.
         """
-        index = cls(Path(path), None, auto_refresh, timeout)
+        index = cls(Path(path), None, auto_refresh, auto_compact, timeout)
         if model is not None:
             try:
                 index._encoder = index._require_match(_as_encoder(model))
@@ -225,9 +241,43 @@ class Index:
 
     def _committed(self, writer: IndexWriter) -> None:
         self.refresh()
+        self._compact_if_due(writer.options)
         if writer.added:
             with suppress(IndexLocked):  # it is the next one's turn
                 self._calibrate_if_grown(writer.options.threads)
+
+    def _compact_if_due(self, options: WriteOptions) -> None:
+        """One merge, if one is due; its own commit looks for the next."""
+        with self._reading() as snapshot:
+            if not self._auto_compact or not due(snapshot):
+                return
+        options = WriteOptions(options.threads, options.progress, 0, "merging segments")
+        try:
+            with self._transactions(options) as writer:
+                merge(writer, due(writer.snapshot)[:1])
+        except IndexLocked:
+            return  # whoever writes now will look in turn
+        except StoreError as error:
+            warnings.warn(
+                f"the change is committed, but merging segments failed: {error}", RuntimeWarning, stacklevel=2
+            )
+
+    def compact(self, *, threads: int | None = None, progress: Progress | None = None) -> CompactionReport:
+        """Merge segments until there is one for each codec, and let go of what was deleted.
+
+        Hits and scores stay the same. Readers keep what they have open. Each merge is a commit of its own: an
+        interruption loses the one at work, never the documents. Changes do a part of this by themselves when
+        there are too many segments.
+
+        Args:
+            threads: None for all cores.
+            progress: called with "merge", how many documents are done, and how many there are.
+
+        Raises:
+            IndexLocked: another writer did not finish in time.
+            IndexCorrupt: a segment does not match its checksums; it is left as it is.
+        """
+        return compact(partial(self._writing, "merging segments", threads, progress))
 
     def add(
         self,

@@ -65,12 +65,13 @@ def index(
 @options.folder
 @options.source
 @options.threads
+@options.no_compact
 @options.skip_bad_lines
-def add(folder: Path, source: str, threads: int | None, skip_bad_lines: bool) -> None:
+def add(folder: Path, source: str, threads: int | None, no_compact: bool, skip_bad_lines: bool) -> None:
     """Add the documents in SOURCE to an index: all of them, or none."""
     from plait import Index
 
-    with Index.open(folder) as opened:
+    with Index.open(folder, auto_compact=not no_compact) as opened:
         documents, found = _read(source, skip_bad_lines)
         _add(opened, documents, found, threads)
         click.echo(f"added {counted(len(found), 'document')} to {folder}, which now holds {len(opened):,}")
@@ -81,7 +82,8 @@ def add(folder: Path, source: str, threads: int | None, skip_bad_lines: bool) ->
 @options.folder
 @options.argument("ids", "[ID]...", "Documents to delete.", nargs=-1)
 @click.option("--ids-from", type=Path, metavar="FILE", help="A file with one id per line to delete as well.")
-def delete(folder: Path, ids: tuple[str, ...], ids_from: Path | None) -> None:
+@options.no_compact
+def delete(folder: Path, ids: tuple[str, ...], ids_from: Path | None, no_compact: bool) -> None:
     """Delete documents by id. Ids that the index does not hold are passed over."""
     from plait import Index
     from plait.sources import read_lines
@@ -91,7 +93,7 @@ def delete(folder: Path, ids: tuple[str, ...], ids_from: Path | None) -> None:
     wanted = {*ids}
     if ids_from is not None:
         wanted.update(line for _, line in read_lines(ids_from))
-    with Index.open(folder) as opened:
+    with Index.open(folder, auto_compact=not no_compact) as opened:
         deleted = opened.delete(sorted(wanted))
         click.echo(f"deleted {counted(deleted, 'document')} from {folder}, which now holds {len(opened):,}")
     if deleted < len(wanted):

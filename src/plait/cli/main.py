@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, retrieval
+from plait.cli import corpus, maintenance, retrieval
 from plait.errors import PlaitError
 
 _DATABASE = "sqlite3"
@@ -78,6 +78,7 @@ for command in (
     retrieval.search,
     retrieval.inspect,
     retrieval.evaluate,
+    maintenance.compact,
 ):
     app.add_command(command)
 

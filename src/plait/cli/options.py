@@ -59,6 +59,11 @@ source = argument(
 threads = click.option(
     "--threads", type=COUNT, metavar="N", help="CPU threads to use.", show_default="all cores"
 )
+no_compact = click.option(
+    "--no-compact",
+    is_flag=True,
+    help="Do not merge segments when there are too many (`plait compact` does).",
+)
 skip_bad_lines = click.option(
     "--skip-bad-lines", is_flag=True, help="Leave broken records out and say how many, instead of stopping."
 )

@@ -16,6 +16,7 @@ _STAGES = {
     "encode": ("encoding", " texts"),
     "train": ("training the codec", " rounds"),
     "compress": ("compressing", " texts"),
+    "merge": ("merging segments", " texts"),
     "search": ("searching", " queries"),
 }
 

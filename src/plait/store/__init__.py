@@ -1,6 +1,7 @@
 """CODES -> IMMUTABLE SEGMENTS ON DISK + CATALOG."""
 
 from plait.store.catalog import Catalog
+from plait.store.compaction import CompactionReport, compact, due, merge
 from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
 from plait.store.reader import Segment, Snapshot, open_snapshot
@@ -11,6 +12,7 @@ from plait.store.writer import IndexWriter, WriteOptions, writing
 __all__ = [
     "FORMAT_VERSION",
     "Catalog",
+    "CompactionReport",
     "Current",
     "IndexStats",
     "IndexWriter",
@@ -18,6 +20,9 @@ __all__ = [
     "Snapshot",
     "Transactions",
     "WriteOptions",
+    "compact",
+    "due",
+    "merge",
     "open_snapshot",
     "stats",
     "writing",

@@ -323,6 +323,10 @@ class Catalog:
         """Take a segment out of the list; its files stay until they are swept."""
         self._connection.execute("DELETE FROM segment WHERE segment = ?", (segment,))
 
+    def remove_codec(self, codec: int) -> None:
+        """Take a codec out of the list; its files stay until they are swept."""
+        self._connection.execute("DELETE FROM codec WHERE codec = ?", (codec,))
+
     def add_documents(self, first_pid: int, documents: Iterable[Document]) -> None:
         """Insert documents with consecutive pids.
 

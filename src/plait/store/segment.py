@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,9 +73,32 @@ class SegmentWriter:
 
     def adopt(self, tokens: ResidualTokens | ScaledTokens, doclens: npt.NDArray[np.int64]) -> None:
         """Append documents that the segment's codec has compressed already."""
+        self.append({name: getattr(tokens, name) for name in self._streams}, doclens)
+
+    @property
+    def token_arrays(self) -> list[str]:
+        """Names of the arrays that have a row per token."""
+        return list(self._streams)
+
+    def append(self, rows: Mapping[str, layout.Array], doclens: npt.NDArray[np.int64]) -> None:
+        """Append documents as they are stored.
+
+        Args:
+            rows: the rows of each of ``token_arrays``, ``[sum of doclens, ...]``.
+            doclens: i64 ``[ndocs]``, tokens of each document.
+
+        Raises:
+            InvalidVectors: arrays of other lengths, or codes that the codec does not have.
+        """
+        count = int(doclens.sum())
+        for name in self._streams:
+            if len(rows[name]) != count:
+                raise InvalidVectors(f"{name} has {len(rows[name])} rows, but doclens sums to {count}")
+        if self.codec is not None and count and int(rows["codes"].max()) >= self.codec.ncentroids:
+            raise InvalidVectors(f"a code is {rows['codes'].max()}, of {self.codec.ncentroids} centroids")
         self._doclens.append(doclens)
         for name, stream in self._streams.items():
-            stream.append(getattr(tokens, name))
+            stream.append(rows[name])
 
     def finish(
         self, pids: npt.NDArray[np.int64], threads: int | None = None, seed: int = 0

@@ -133,7 +133,7 @@ class IndexWriter:
         number, codec = self._choose_codec(held, sample, estimate=stream.estimate(held, expected))
         first_pid = self.catalog.next_pid()
         rows = iter(documents)
-        with self._new_segment(number, codec) as segment:
+        with self.new_segment(number, codec) as segment:
             for chunk in stream.after(held):
                 segment.add(chunk, self.options.threads)
                 self._add_documents(first_pid + segment.ndocs - len(chunk), rows, len(chunk))
@@ -141,7 +141,7 @@ class IndexWriter:
                     self.options.progress("compress", segment.ndocs, expected or segment.ndocs)
             if not endless and next(rows, None) is not None:
                 raise InvalidVectors(f"there are more documents than vectors: those are of {segment.ndocs}")
-            self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+            self.finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64))
         self.added = True
         self.changed()
         return segment.ndocs
@@ -170,13 +170,13 @@ class IndexWriter:
         number = self._add_codec(codec, ntokens)
         first_pid = self.catalog.next_pid()
         rows = iter(documents)
-        with self._new_segment(number, codec) as segment:
+        with self.new_segment(number, codec) as segment:
             for tokens, doclens in chunks:
                 self._add_documents(first_pid + segment.ndocs, rows, len(doclens))
                 segment.adopt(tokens, doclens)
                 if self.options.progress:
                     self.options.progress("adopt", segment.ndocs, segment.ndocs)
-            self._finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64), number)
+            self.finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64))
         self.added = True
         self.changed()
         return segment.ndocs
@@ -268,14 +268,14 @@ class IndexWriter:
             self.replaced_segments = True
             self.catalog.forget_tombstones(np.delete(segment.pids, alive).tolist())
             if len(alive):
-                with self._new_segment(number, codec) as rewritten:
+                with self.new_segment(number, codec) as rewritten:
                     rewritten.add(TokenEmbeddings(vectors, np.diff(offsets)), self.options.threads)
-                    self._finish(rewritten, np.array(segment.pids[alive]), number)
+                    self.finish(rewritten, np.array(segment.pids[alive]))
 
     # Segments --------------------------------------------------------------------------------
 
     @contextmanager
-    def _new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
+    def new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
         """Files of a segment whose number in the catalog is that of the folder."""
         segment = self.catalog.add_segment(number)
         folder = layout.segment_path(self.folder, segment)
@@ -286,7 +286,8 @@ class IndexWriter:
         finally:
             writer.abandon()
 
-    def _finish(self, writer: SegmentWriter, pids: npt.NDArray[np.int64], codec: int) -> None:
+    def finish(self, writer: SegmentWriter, pids: npt.NDArray[np.int64]) -> None:
+        """Write what is left of a new segment, and record what it holds."""
         seed = self.snapshot.settings["seed"]
         ntokens, checksums = writer.finish(pids, self.options.threads, seed)
         self.catalog.set_segment(int(writer.folder.name), len(pids), ntokens, checksums)
