@@ -4,7 +4,8 @@ from plait.store.catalog import Catalog
 from plait.store.compaction import CompactionReport, compact, due, merge
 from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
-from plait.store.reader import Segment, Snapshot, open_snapshot
+from plait.store.opening import Segment
+from plait.store.reader import Snapshot, open_snapshot
 from plait.store.stats import IndexStats, stats
 from plait.store.transaction import Transactions
 from plait.store.writer import IndexWriter, WriteOptions, writing

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog import SegmentRow
-from plait.store.reader import Segment, Snapshot
+from plait.store.opening import Segment
+from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter
 from plait.store.writer import IndexWriter
 from plait.types import offsets_of
