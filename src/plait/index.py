@@ -46,6 +46,7 @@ from plait.store import (
     Current,
     IndexStats,
     IndexWriter,
+    Problem,
     Snapshot,
     Transactions,
     WriteOptions,
@@ -53,6 +54,7 @@ from plait.store import (
     due,
     merge,
     stats,
+    verify,
 )
 from plait.threads import map_threads
 from plait.types import Document, FloatArray, Hit, TokenEmbeddings
@@ -525,6 +527,15 @@ class Index:
             grown = stored is None or snapshot.ndocs >= 2 * stored.documents
         if grown and tokens > SCAN_TOKENS:
             self.calibrate(threads=threads)
+
+    def verify(self) -> list[Problem]:
+        """Check every checksum and every cross-reference; reads the whole index.
+
+        Returns:
+            What is wrong; nothing if the index is sound. For an index that can't be opened there is
+            ``plait.store.verify(path)``.
+        """
+        return verify(self._path)
 
     def stats(self) -> IndexStats:
         """Figures about the index: documents, tokens, bytes ..."""

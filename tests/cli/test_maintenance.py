@@ -1,4 +1,4 @@
-"""plait compact."""
+"""plait compact, verify."""
 
 import json
 
@@ -30,3 +30,25 @@ def test_no_compact(plait, own, tmp_path):
     assert inspected(plait, own)["segments"] == 9
     assert plait("delete", own, "more 1").code == 0
     assert inspected(plait, own)["segments"] == 1
+
+
+def test_verify(plait, own):
+    assert plait("verify", own).out == f"{own} is sound\n"
+    assert plait("verify", own, "--json").out == ""
+    (own / "segments" / "000099").mkdir()
+    sound = plait("verify", own)
+    assert sound.code == 0
+    assert sound.out.startswith(f"harmless: {own}/segments/000099: ")
+    file = next(own.rglob("vectors.npy"))
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    broken = plait("verify", own)
+    assert broken.code == 1
+    assert broken.out.startswith(f"{file}: does not match its checksum\nharmless: ")
+    assert broken.err == f"error: 1 problem in {own}: `plait repair` saves what can be saved\n"
+    assert plait("verify", own, "--json").lines[0] == {
+        "path": str(file),
+        "reason": "does not match its checksum",
+        "harmless": False,
+    }
+    assert plait("verify", own.parent).code == 1

@@ -79,6 +79,7 @@ for command in (
     retrieval.inspect,
     retrieval.evaluate,
     maintenance.compact,
+    maintenance.verify,
 ):
     app.add_command(command)
 

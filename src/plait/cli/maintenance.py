@@ -1,13 +1,14 @@
-"""Commands that look after an index as a whole: compact."""
+"""Commands that look after an index as a whole: compact, verify."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
 from plait.cli import options
-from plait.cli.output import counted
+from plait.cli.output import counted, note, print_json
 from plait.cli.progress import progress_bars
 
 
@@ -30,3 +31,27 @@ def compact(folder: Path, threads: int | None) -> None:
         f"merged {counted(done.segments_before, 'segment')} into {done.segments_after:,}; "
         f"{counted(done.deleted, 'deleted document')} gone"
     )
+
+
+@click.command(cls=options.Command)
+@options.folder
+@options.as_json("Print one JSON object for each problem.")
+def verify(folder: Path, as_json: bool) -> None:
+    """Check every checksum and every cross-reference of an index, and name what is broken.
+
+    Reads all of it. Remains of a writer that died are harmless. The exit code is 1 if there is anything else.
+    """
+    from plait.store import verify as verify_files
+
+    problems = verify_files(folder)
+    for problem in problems:
+        if as_json:
+            print_json(dataclasses.asdict(problem))
+        else:
+            click.echo(f"{'harmless: ' if problem.harmless else ''}{problem}")
+    broken = sum(not problem.harmless for problem in problems)
+    if broken:
+        note(f"error: {counted(broken, 'problem')} in {folder}: `plait repair` saves what can be saved")
+        raise click.exceptions.Exit(1)
+    if not as_json:
+        click.echo(f"{folder} is sound")

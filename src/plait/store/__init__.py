@@ -8,6 +8,7 @@ from plait.store.opening import Segment
 from plait.store.reader import Snapshot, open_snapshot
 from plait.store.stats import IndexStats, stats
 from plait.store.transaction import Transactions
+from plait.store.verification import Problem, verify
 from plait.store.writer import IndexWriter, WriteOptions, writing
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Current",
     "IndexStats",
     "IndexWriter",
+    "Problem",
     "Segment",
     "Snapshot",
     "Transactions",
@@ -26,5 +28,6 @@ __all__ = [
     "merge",
     "open_snapshot",
     "stats",
+    "verify",
     "writing",
 ]

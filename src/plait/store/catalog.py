@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from plait.errors import (
     DuplicateId,
     IndexCorrupt,
@@ -279,6 +282,27 @@ class Catalog:
                     self._connection.execute(f"SELECT id, pid FROM document WHERE id IN ({marks})", part)
                 )
         return found
+
+    def integrity(self) -> list[str]:
+        """What SQLite finds wrong with its file."""
+        with self.reading():
+            rows = self._connection.execute("PRAGMA integrity_check(20)").fetchall()
+        return [str(text) for (text,) in rows if text != "ok"]
+
+    def pids(self) -> npt.NDArray[np.int64]:
+        """i64 ``[ndocs]``: of all live documents, ascending."""
+        with self.reading():
+            cursor = self._connection.execute("SELECT pid FROM document ORDER BY pid")
+            return np.fromiter((row[0] for row in cursor), dtype=np.int64)
+
+    def ids_with_broken_metadata(self, most: int) -> list[str]:
+        """Some documents whose metadata is not a JSON object."""
+        query = (
+            "SELECT id FROM document WHERE metadata IS NOT NULL "
+            "AND CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE 1 END LIMIT ?"
+        )
+        with self.reading():
+            return [row[0] for row in self._connection.execute(query, (most,))]
 
     # Writing, inside a transaction -----------------------------------------------------------
 
