@@ -9,13 +9,18 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.cpp native/*/*.h) CMakeLists.txt
 # Sizes of the corpora that `make bench` builds.
 SIZES ?= 10000,100000
+# Experiments that `make crash` does: writers killed, and power cuts worked out.
+KILLS ?= 2000
+REPLAYS ?= 2000
+SEED ?= 1
 SOURCES := src tests examples benchmarks scripts
 
-.PHONY: help demo test test-slow check lint types imports docs bench format weight cross clean
+.PHONY: help demo test test-slow crash check lint types imports docs bench format weight cross clean
 help:
 	@echo "make demo       index and search the bundled Cranfield collection"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the long tests"
+	@echo "make crash      kill writers and cut the power; KILLS=2000 REPLAYS=2000 SEED=1"
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
 	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
 	@echo "make weight     size of a base installation"
@@ -42,6 +47,9 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(PY) -m pytest -m slow
+
+crash: $(VENV)/.dev
+	$(PY) -m tests.crash --kills $(KILLS) --replays $(REPLAYS) --seed $(SEED)
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check $(SOURCES)

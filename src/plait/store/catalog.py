@@ -21,8 +21,8 @@ from plait.errors import (
     StoreError,
 )
 from plait.store import lock
-from plait.store.connection import connect
-from plait.store.format import APPLICATION_ID, FORMAT_VERSION, catalog_path
+from plait.store.connection import connect, read_error
+from plait.store.format import APPLICATION_ID, FORMAT_VERSION, catalog_path, sync_folder
 from plait.types import Document
 
 #: Ids looked up in one statement.
@@ -92,19 +92,33 @@ class Catalog:
 
     @classmethod
     def create(cls, folder: Path, settings: dict[str, Any]) -> None:
-        """Make the catalog of a new index in one transaction."""
-        connection = sqlite3.connect(catalog_path(folder), isolation_level=None)
+        """Make the catalog of a new index, flushed with its folder; there is no index before it is whole.
+
+        Raises:
+            StoreError: the system refused.
+        """
+        path = catalog_path(folder)
         try:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            values = [(key, json.dumps(value)) for key, value in settings.items()]
-            connection.executescript("BEGIN IMMEDIATE;" + SCHEMA)
-            connection.executemany("INSERT INTO setting VALUES (?, ?)", values)
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+            connection = sqlite3.connect(path, isolation_level=None)
+            try:
+                cls._fill(connection, settings)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} can't be made: {error}") from error
+        for made in (folder, folder.parent):
+            sync_folder(made)
+
+    @staticmethod
+    def _fill(connection: sqlite3.Connection, settings: dict[str, Any]) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript("BEGIN IMMEDIATE;" + SCHEMA)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        values = [(key, json.dumps(value)) for key, value in settings.items()]
+        connection.executemany("INSERT INTO setting VALUES (?, ?)", values)
+        connection.execute("COMMIT")
 
     @classmethod
     def open(cls, folder: Path) -> Catalog:
@@ -122,10 +136,12 @@ class Catalog:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            raise IndexCorrupt(path, str(error)) from error
+            raise read_error(path, error) from error
         if application != APPLICATION_ID:
+            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             connection.close()
-            raise IndexNotFound(f"{folder} is not a plait index: {path.name} is another program's database")
+            what = "empty, as if making it was cut short" if empty else "another program's database"
+            raise IndexNotFound(f"{folder} is not a plait index: {path.name} is {what}")
         if version > FORMAT_VERSION:
             connection.close()
             raise IndexTooNew(
@@ -159,11 +175,11 @@ class Catalog:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn SQLite's errors into IndexCorrupt."""
+        """Turn SQLite's errors into plait's."""
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise IndexCorrupt(self.path, str(error)) from error
+            raise read_error(self.path, error) from error
 
     def pin(self) -> None:
         """Begin a read transaction: everything read from now on is of one moment."""

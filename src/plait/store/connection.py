@@ -6,10 +6,21 @@ import os
 import sqlite3
 from pathlib import Path
 
-from plait.errors import IndexCorrupt
+from plait.errors import IndexCorrupt, StoreError
 
 #: Seconds that SQLite itself waits for the short locks it takes to open and to tidy up.
 BUSY_TIMEOUT = 30.0
+#: What SQLite says where it can't make its side files.
+NOT_WRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+#: What it says when the system refuses, whatever is in the file.
+UNREADABLE = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PERM,
+    *NOT_WRITABLE,
+)
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
@@ -28,11 +39,15 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         try:
             return _open(f"{uri}?mode=rw"), False
-        except sqlite3.OperationalError:
-            pass  # the permission is there, and the medium is read-only all the same
+        except sqlite3.OperationalError as error:
+            if not _is(error, *NOT_WRITABLE):
+                raise
+            # the permission is there, and the medium is read-only all the same
     try:
         return _open(f"{uri}?mode=ro"), True
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if not _is(error, *NOT_WRITABLE):
+            raise
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size:
             raise IndexCorrupt(
@@ -41,6 +56,18 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
                 "open the index once with that permission, or copy the folder to where you have it",
             ) from None
         return _open(f"{uri}?mode=ro&immutable=1"), True
+
+
+def read_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """What to raise for SQLite's error: whether the catalog is damaged, or the system could not read it."""
+    if _is(error, *UNREADABLE):
+        return StoreError(f"{path} can't be read: {error}")
+    return IndexCorrupt(path, str(error))
+
+
+def _is(error: sqlite3.Error, *codes: int) -> bool:
+    """Whether an error is of one of SQLite's primary kinds."""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF in codes
 
 
 def _open(uri: str) -> sqlite3.Connection:

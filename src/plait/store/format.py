@@ -22,7 +22,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +40,8 @@ CATALOG = "catalog.sqlite"
 HOLDER = f"{CATALOG}-writer"
 CODECS = "codecs"
 SEGMENTS = "segments"
+#: In a segment that is being written, for as long as its lists are made.
+SCRATCH = "children.tmp"
 
 #: Arrays of a codec, by its kind.
 CODEC_ARRAYS = {
@@ -169,8 +171,9 @@ class ArrayStream:
         return self._crc
 
     def abandon(self) -> None:
-        """Let go of an unfinished file."""
-        self._file.close()
+        """Let go of an unfinished file, whose last bytes may not fit on the disk."""
+        with suppress(OSError):
+            self._file.close()
 
 
 @contextmanager
@@ -182,20 +185,58 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def empty_folder(folder: Path) -> None:
-    """Make a folder; one left over from a writer that died before its commit is emptied."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.iterdir():
-        leftover.unlink()
+    """Make a folder; one left over from a writer that died before its commit is emptied.
+
+    Folders above it that have to be made too are flushed into theirs: a commit must not be on the disk
+    without them.
+
+    Raises:
+        StoreError: the system refused.
+    """
+    with _naming(folder):
+        missing = [folder, *(parent for parent in folder.parents if not parent.exists())]
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.iterdir():
+            leftover.unlink()
+        for made in missing:
+            sync_folder(made.parent)
+
+
+@contextmanager
+def scratch_array(folder: Path, dtype: str, length: int) -> Iterator[Array]:
+    """A mapped array ``[length]`` to work with, whose file is removed at the end.
+
+    Its blocks are taken at once: a mapped file that finds the disk full later would end the process.
+
+    Raises:
+        StoreError: the system refused.
+    """
+    path = folder / SCRATCH
+    try:
+        with _naming(path), path.open("w+b") as file:
+            nbytes = max(1, np.dtype(dtype).itemsize * length)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, nbytes)
+            else:
+                file.truncate(nbytes)
+            array = np.memmap(file, dtype=dtype, mode="r+", shape=(length,))
+        yield array
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
-    """Memory-map ``NAME.npy``, or raise IndexCorrupt naming the file.
+    """Memory-map ``NAME.npy``.
 
     Args:
         folder: of the segment or codec.
         name: without the ending.
         dtype: what it must hold.
         shape: what it must have; None where any length will do.
+
+    Raises:
+        IndexCorrupt: the file is missing, or is not what it must be.
+        StoreError: the system can't read it.
     """
     path = folder / f"{name}.npy"
     try:
@@ -203,6 +244,8 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
             return _map(file, path, dtype, shape)
     except FileNotFoundError as error:
         raise IndexCorrupt(path, "is missing") from error
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror}") from error
 
 
 def let_go(*arrays: Array) -> None:
@@ -248,12 +291,17 @@ def checksum(array: Array) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Flush a folder's entries to the disk.
+
+    Raises:
+        StoreError: the system refused.
+    """
+    with _naming(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def bytes_on_disk(folder: Path) -> dict[str, int]:

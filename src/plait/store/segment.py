@@ -134,9 +134,7 @@ class SegmentWriter:
         if not worthwhile(codec, len(tokens["codes"])):
             lists = _inverted(tokens["codes"], offsets, codec.ncentroids, nbytes, dtype)
             return {**lists, **_no_children(codec)}
-        path = self.folder / "children.tmp"
-        try:
-            children = np.memmap(path, dtype=np.uint32, mode="w+", shape=(len(tokens["codes"]),))
+        with layout.scratch_array(self.folder, "<u4", len(tokens["codes"])) as children:
             finer = subdivide(
                 codec,
                 tokens["codes"],
@@ -147,8 +145,6 @@ class SegmentWriter:
                 rest=lambda: layout.let_go(children, tokens["codes"]),
             )
             lists = _inverted(children, offsets, len(finer.rows), nbytes, dtype)
-        finally:
-            path.unlink(missing_ok=True)
         return {**lists, **_child_arrays(finer)}
 
     def _written(self, codec: Codec, ntokens: int) -> dict[str, layout.Array]:
