@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plait.errors import IndexLocked
+from plait.errors import IndexLocked, StoreError
 from plait.store import lock
 from plait.store.reader import Snapshot
 from plait.store.writer import IndexWriter, WriteOptions, writing
@@ -61,7 +61,10 @@ class Transactions:
                 yield writer
             finally:
                 self._writer = None
-        self._committed(writer)
+        try:
+            self._committed(writer)
+        except StoreError as error:
+            raise StoreError(f"the change was committed, but it can't be shown: {error}") from error
 
     def _join(self, writer: IndexWriter, options: WriteOptions) -> Iterator[IndexWriter]:
         outer, writer.options = writer.options, options

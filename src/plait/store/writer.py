@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ResidualTokens, ScaledCodec
-from plait.errors import DuplicateId, IndexLocked, InvalidVectors
+from plait.errors import DuplicateId, InvalidVectors, StoreError
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow
 from plait.store.reader import Snapshot
@@ -365,8 +365,9 @@ def writing(
                 writer.discard()
                 raise
         if writer.replaced_segments:
-            with suppress(IndexLocked), catalog.transaction(0, "removing replaced files"):
-                sweep(folder, catalog)  # if somebody else writes already, that one will do it
+            # If somebody else writes already, or the system refuses, the next writer will do it.
+            with suppress(StoreError), catalog.transaction(0, "removing replaced files"):
+                sweep(folder, catalog)
     finally:
         catalog.close()
 
