@@ -24,6 +24,8 @@ PlaitError
 │   ├── EncoderMismatch          the encoder is not the one the index was made with
 │   └── NoEncoder                text was given to an index that has no encoder
 └── MissingExtra                 an optional package is not installed: names the pip command
+
+CheckpointWarning (a UserWarning) tells what was assumed about a checkpoint, or is done otherwise here.
 """
 
 from __future__ import annotations
@@ -92,6 +94,10 @@ class BadRecord(SourceError):
 
 class CheckpointError(PlaitError):
     """An encoder can't be loaded from this folder."""
+
+
+class CheckpointWarning(UserWarning):
+    """Something about a checkpoint was assumed, or is done otherwise than by the tool that wrote it."""
 
 
 class TensorFileError(PlaitError):

@@ -1,7 +1,7 @@
 """Text to token embeddings: checkpoints, tokenisation rules, the network, and the built-in model."""
 
 from plait.encoder.checkpoint import LAYOUTS, Checkpoint, Layout, read_checkpoint
-from plait.encoder.model import Encoder, OnnxEncoder, check_texts, load_encoder
+from plait.encoder.model import Encoder, OnnxEncoder, check_texts, convert, load_encoder
 from plait.encoder.settings import EncoderSettings
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "OnnxEncoder",
     "check_texts",
+    "convert",
     "load_encoder",
     "read_checkpoint",
 ]

@@ -1,89 +1,71 @@
-"""Folders that hold an encoder: which layouts there are, and where each keeps its parts."""
+"""Folders that hold an encoder: which layouts there are, and reading one."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
+from typing import Any
 
-from plait.encoder.settings import EncoderSettings, read_settings
+from plait.encoder.graph import FAMILIES, longest_text
+from plait.encoder.layouts.layout import Checkpoint, Layout, NetworkFiles
+from plait.encoder.layouts.modules import MODULES
+from plait.encoder.layouts.plait import read_plait
+from plait.encoder.layouts.pylate import is_pylate, read_pylate
+from plait.encoder.layouts.sentence_transformers import is_sentence_transformers, read_sentence_transformers
+from plait.encoder.layouts.stanford import is_stanford, read_stanford
 from plait.errors import CheckpointError, SourceNotFound
+
+__all__ = ["BUILTIN", "LAYOUTS", "Checkpoint", "Layout", "read_checkpoint"]
 
 BUILTIN = Path(__file__).parent / "builtin"
 
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The parts of an encoder on disk.
-
-    Attributes:
-        settings: the encoding rules.
-        settings_file: where they were read from, for messages.
-        model: the ONNX graph.
-        tokenizer: a ``tokenizer.json``.
-    """
-
-    settings: EncoderSettings
-    settings_file: Path
-    model: Path
-    tokenizer: Path
-
-    def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) over the contents of the three files: equal only for equal encoders."""
-        total = hashlib.sha256()
-        for path in (self.settings_file, self.tokenizer, self.model):
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        return total.hexdigest()
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(name="plait", mark="encoder.json", read=read_plait),
+    Layout(name="PyLate", mark=MODULES, read=read_pylate, fits=is_pylate),
+    Layout(
+        name="sentence-transformers",
+        mark=MODULES,
+        read=read_sentence_transformers,
+        fits=is_sentence_transformers,
+    ),
+    Layout(name="colbert-ai", mark="config.json", read=read_stanford, fits=is_stanford),
+)
+"""The first that fits is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One way to lay out an encoder in a folder.
-
-    Attributes:
-        name: what the layout is called in messages.
-        mark: the file by which it is known.
-        read: finds the parts in a folder that has the mark; raises CheckpointError.
-    """
-
-    name: str
-    mark: str
-    read: Callable[[Path], Checkpoint]
-
-
-def read_plait(folder: Path) -> Checkpoint:
-    """plait's own layout: ``encoder.json``, ``model.onnx`` and ``tokenizer.json`` side by side."""
-    settings_file = folder / "encoder.json"
-    checkpoint = Checkpoint(
-        settings=read_settings(settings_file),
-        settings_file=settings_file,
-        model=folder / "model.onnx",
-        tokenizer=folder / "tokenizer.json",
-    )
-    for part in (checkpoint.model, checkpoint.tokenizer):
-        if not part.is_file():
-            raise CheckpointError(f"{part}: the file is missing")
-    return checkpoint
-
-
-LAYOUTS: tuple[Layout, ...] = (Layout(name="plait", mark="encoder.json", read=read_plait),)
-
-
-def read_checkpoint(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Recognise the layout of a folder and find its parts.
+
+    Args:
+        folder: the folder.
+        name: what the encoder is called where the layout has no name for it; by default as the folder.
 
     Raises:
         SourceNotFound: there is no such folder.
         CheckpointError: no layout fits, or a part is missing or wrong.
     """
     if not folder.is_dir():
-        raise SourceNotFound(
-            f"{folder}: there is no such folder; give the folder of an encoder (nothing is downloaded)"
-        )
+        raise SourceNotFound(f"{folder}: there is no such folder; give the folder of an encoder")
     for layout in LAYOUTS:
-        if (folder / layout.mark).is_file():
-            return layout.read(folder)
+        if (folder / layout.mark).is_file() and layout.fits(folder):
+            return _within_positions(layout.read(folder, name or folder.resolve().name or "encoder"))
     known = ", ".join(f"{layout.mark} ({layout.name})" for layout in LAYOUTS)
     raise CheckpointError(f"{folder}: no encoder was recognised here; looked for {known}")
+
+
+def _within_positions(checkpoint: Checkpoint) -> Checkpoint:
+    """Lengths that the network has positions for: on longer texts the original would fail."""
+    network, settings = checkpoint.network, checkpoint.settings
+    if not isinstance(network, NetworkFiles) or network.config.text("model_type") not in FAMILIES:
+        return checkpoint
+    longest = longest_text(network.config)
+    remarks = list(checkpoint.remarks)
+    for key in ("query_length", "document_length"):
+        if getattr(settings, key) > longest:
+            remarks.append(
+                f"{checkpoint.settings_file}: {key} is {getattr(settings, key)}, but the network of "
+                f"{network.config.path} has {longest} positions; texts are cut to {longest} tokens"
+            )
+            changes: dict[str, Any] = {key: longest}
+            settings = dataclasses.replace(settings, **changes)
+    return dataclasses.replace(checkpoint, settings=settings, remarks=tuple(remarks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from plait.encoder.checkpoint import BUILTIN, Checkpoint, read_checkpoint
+from plait.encoder.conversion import cached_graph, write_converted
 from plait.encoder.settings import EncoderSettings
 from plait.encoder.tokenizer import TextTokenizer, TokenizedText
-from plait.errors import CheckpointError, EmptyText, InvalidParameter
+from plait.errors import CheckpointError, CheckpointWarning, EmptyText, InvalidParameter
 from plait.threads import map_threads
 from plait.types import FloatArray, TokenEmbeddings
 
@@ -66,7 +68,7 @@ class OnnxEncoder:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Load the network and the tokeniser.
+        """Load the network and the tokeniser; a network that is no ONNX graph yet is built (``conversion``).
 
         Raises:
             CheckpointError: a file can't be read, or the network does not fit the settings.
@@ -78,8 +80,9 @@ class OnnxEncoder:
             if str(error).startswith(str(checkpoint.tokenizer)):
                 raise
             raise CheckpointError(f"{checkpoint.settings_file}: {error}") from None
-        self._session = _open_session(checkpoint.model)
-        self._inputs = _check_graph(self._session, checkpoint)
+        self._model = cached_graph(checkpoint)
+        self._session = _open_session(self._model)
+        self._inputs = _check_graph(self._session, self._model, checkpoint)
 
     @property
     def settings(self) -> EncoderSettings:
@@ -150,12 +153,12 @@ class OnnxEncoder:
             outputs = self._session.run(None, {name: values[name] for name in self._inputs})
         except Exception as error:
             raise CheckpointError(
-                f"{self._checkpoint.model}: failed on a text of {len(text.ids)} tokens ({error})"
+                f"{self._model}: failed on a text of {len(text.ids)} tokens ({error})"
             ) from error
         vectors = np.asarray(outputs[0], dtype=np.float32)
         if vectors.shape != (1, len(text.ids), self.dim):
             raise CheckpointError(
-                f"{self._checkpoint.model}: gave the shape {vectors.shape} for {len(text.ids)} tokens, "
+                f"{self._model}: gave the shape {vectors.shape} for {len(text.ids)} tokens, "
                 f"but dim in {self._checkpoint.settings_file.name} is {self.dim}"
             )
         kept = vectors[0][text.kept]
@@ -165,14 +168,38 @@ class OnnxEncoder:
 def load_encoder(path: str | os.PathLike[str] | None = None) -> OnnxEncoder:
     """Load an encoder from a folder, or the built-in one.
 
+    What had to be assumed is told by a ``CheckpointWarning``.
+
     Args:
-        path: a folder with ``model.onnx``, ``tokenizer.json`` and ``encoder.json``; None for the built-in.
+        path: the folder of a checkpoint, in any layout of ``checkpoint.LAYOUTS``; None for the built-in.
 
     Raises:
         SourceNotFound: there is no such folder.
         CheckpointError: a file is missing or broken, or the settings contradict; the file is named.
     """
-    return OnnxEncoder(read_checkpoint(BUILTIN if path is None else Path(path)))
+    checkpoint = read_checkpoint(BUILTIN if path is None else Path(path))
+    for remark in checkpoint.remarks:
+        warnings.warn(remark, CheckpointWarning, stacklevel=2)
+    return OnnxEncoder(checkpoint)
+
+
+def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, int8: bool = False) -> None:
+    """Write a checkpoint as ``model.onnx``, ``tokenizer.json`` and ``encoder.json``, without torch.
+
+    Args:
+        source: the folder of a checkpoint.
+        output: the folder to make; it appears when it is complete.
+        int8: store weights in 8 bits: a quarter of the size and faster, for a small loss
+            (docs/checkpoints.md).
+
+    Raises:
+        SourceNotFound, CheckpointError: as ``load_encoder``.
+        InvalidParameter: something is at ``output`` already.
+    """
+    checkpoint = read_checkpoint(Path(source))
+    for remark in checkpoint.remarks:
+        warnings.warn(remark, CheckpointWarning, stacklevel=2)
+    write_converted(checkpoint, Path(output), "int8" if int8 else "f32")
 
 
 def unit_length(vectors: FloatArray) -> FloatArray:
@@ -197,18 +224,18 @@ def _open_session(path: Path) -> InferenceSession:
         raise CheckpointError(f"{path}: can't be read as an ONNX model ({error})") from error
 
 
-def _check_graph(session: InferenceSession, checkpoint: Checkpoint) -> tuple[str, ...]:
+def _check_graph(session: InferenceSession, model: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
     """The graph's inputs, after checking that they and its output are what is expected."""
     inputs = tuple(node.name for node in session.get_inputs())
     if "input_ids" not in inputs or not INPUTS.issuperset(inputs):
         raise CheckpointError(
-            f"{checkpoint.model}: takes the inputs {', '.join(inputs)}, but input_ids, attention_mask and "
+            f"{model}: takes the inputs {', '.join(inputs)}, but input_ids, attention_mask and "
             f"token_type_ids are expected"
         )
     shape = session.get_outputs()[0].shape
     if len(shape) != 3 or (isinstance(shape[2], int) and shape[2] != checkpoint.settings.dim):
         raise CheckpointError(
-            f"{checkpoint.model}: gives an output of the shape {shape}, but [texts, tokens, dim] is "
+            f"{model}: gives an output of the shape {shape}, but [texts, tokens, dim] is "
             f"expected, and dim in {checkpoint.settings_file.name} is {checkpoint.settings.dim}"
         )
     return inputs

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plait.encoder.json_file import read_json
 from plait.errors import CheckpointError
 
 FORMAT_VERSION = 1
 LONGEST = 32_768
 WIDEST = 65_536
+SKIPLIST_MATCHES = ("word", "first_token", "both")
+_FLAGS = (
+    "query_expansion",
+    "attend_to_expansion_tokens",
+    "normalise",
+    "strip",
+    "skiplist_in_queries",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,13 @@ class EncoderSettings:
         mask_token: the token that fills queries; needed only with ``query_expansion``.
         skiplist_words: words, usually punctuation, whose vectors are left out of documents.
         normalise: whether vectors are scaled to unit length (cosine similarity).
+        query_prompt: text put before each query; it is tokenised with it, and counts in its length.
+        document_prompt: the same for documents.
+        strip: whether white space around a text is taken away first, as sentence-transformers does.
+        query_expansion_length: up to how many tokens queries are filled, if not up to ``query_length``.
+        skiplist_match: which tokens a skiplist word stands for: "word", the token that is written so;
+            "first_token", the first one that the word is cut into (the authors' code); or "both".
+        skiplist_in_queries: whether the skiplist holds for queries too.
     """
 
     name: str
@@ -46,6 +62,12 @@ class EncoderSettings:
     mask_token: str | None = None
     skiplist_words: tuple[str, ...] = ()
     normalise: bool = True
+    query_prompt: str = ""
+    document_prompt: str = ""
+    strip: bool = False
+    query_expansion_length: int | None = None
+    skiplist_match: str = "both"
+    skiplist_in_queries: bool = False
 
     def __post_init__(self) -> None:
         """Check every value; raises CheckpointError that begins with the key's name."""
@@ -56,17 +78,35 @@ class EncoderSettings:
         for key in ("query_prefix", "document_prefix", "mask_token"):
             if getattr(self, key) is not None:
                 _require_text(key, getattr(self, key))
-        for key in ("query_expansion", "attend_to_expansion_tokens", "normalise"):
-            if not isinstance(getattr(self, key), bool):
-                raise CheckpointError(f"{key} must be true or false, not {getattr(self, key)!r}")
+        self._check_kinds()
         for word in self.skiplist_words:
             _require_text("skiplist_words", word)
+        if self.skiplist_match not in SKIPLIST_MATCHES:
+            known = ", ".join(SKIPLIST_MATCHES)
+            raise CheckpointError(f"skiplist_match must be one of {known}, not {self.skiplist_match!r}")
         if self.query_expansion and self.mask_token is None:
             raise CheckpointError(
                 "query_expansion is true, but mask_token is missing: name the token to fill with"
             )
         if self.attend_to_expansion_tokens and not self.query_expansion:
             raise CheckpointError("attend_to_expansion_tokens is true, but query_expansion is false")
+        if self.query_expansion_length is not None:
+            _require_count("query_expansion_length", self.query_expansion_length, 3, self.query_length)
+
+    def _check_kinds(self) -> None:
+        for key in ("query_prompt", "document_prompt"):
+            if not isinstance(getattr(self, key), str):
+                raise CheckpointError(f"{key} must be a string, not {getattr(self, key)!r}")
+        for key in _FLAGS:
+            if not isinstance(getattr(self, key), bool):
+                raise CheckpointError(f"{key} must be true or false, not {getattr(self, key)!r}")
+
+    @property
+    def filled_length(self) -> int:
+        """Up to how many tokens queries are filled: 0 without expansion."""
+        if not self.query_expansion:
+            return 0
+        return self.query_expansion_length or self.query_length
 
 
 def read_settings(path: Path) -> EncoderSettings:
@@ -76,16 +116,21 @@ def read_settings(path: Path) -> EncoderSettings:
         CheckpointError: it is missing, is not JSON, has an unknown key or a value that can't be used; the
             message names the file and the key.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: the file is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: can't be read as JSON ({error})") from error
+    values = read_json(path)
     try:
         return settings_from(values)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
+
+
+def write_settings(settings: EncoderSettings, path: Path) -> None:
+    """Write ``encoder.json``, without the values that are the default."""
+    values: dict[str, Any] = {"format_version": FORMAT_VERSION}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value != field.default:
+            values[field.name] = list(value) if isinstance(value, tuple) else value
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def settings_from(values: Any) -> EncoderSettings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from plait.encoder.json_file import JsonFile
 from plait.encoder.settings import EncoderSettings
 from plait.errors import CheckpointError
 
@@ -50,7 +51,7 @@ class TextTokenizer:
         Raises:
             CheckpointError: the file can't be read, or a token is not in its vocabulary.
         """
-        self._tokenizer = _read(path)
+        self._tokenizer = read_tokenizer(path)
         self._settings = settings
         self._special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         self._cuts_words_apart = _cuts_words_apart(self._tokenizer)
@@ -71,26 +72,34 @@ class TextTokenizer:
         return frozenset(self._skipped.tolist())
 
     def query(self, text: str) -> TokenizedText:
-        """Tokens of a query: filled up to ``query_length`` when the settings say so; all vectors are kept."""
+        """Tokens of a query, filled with ``mask_token`` when the settings say so; all vectors are kept.
+
+        Only with ``skiplist_in_queries`` the vectors of skiplist words are not.
+        """
         settings = self._settings
-        own = self._ids(text, settings.query_length, self._query_marker)
-        filling = settings.query_length - len(own) if settings.query_expansion else 0
+        own = self._ids(settings.query_prompt, text, settings.query_length, self._query_marker)
+        filling = max(0, settings.filled_length - len(own))
         ids = np.full(len(own) + filling, self._mask if filling else 0, dtype=np.int64)
         ids[: len(own)] = own
         attended = np.ones(len(ids), dtype=np.int64)
         if not settings.attend_to_expansion_tokens:
             attended[len(own) :] = 0
-        return TokenizedText(ids, attended, np.ones(len(ids), dtype=np.bool_))
+        kept = np.ones(len(ids), dtype=np.bool_)
+        if settings.skiplist_in_queries:
+            kept = ~np.isin(ids, self._skipped)
+        return TokenizedText(ids, attended, kept)
 
     def document(self, text: str) -> TokenizedText:
         """Tokens of a document; the vectors of skiplist words are not kept."""
-        ids = self._ids(text, self._settings.document_length, self._document_marker)
+        settings = self._settings
+        ids = self._ids(settings.document_prompt, text, settings.document_length, self._document_marker)
         return TokenizedText(ids, np.ones(len(ids), dtype=np.int64), ~np.isin(ids, self._skipped))
 
-    def _ids(self, text: str, length: int, marker: int | None) -> Ints:
+    def _ids(self, prompt: str, text: str, length: int, marker: int | None) -> Ints:
         """At most ``length`` ids: the tokeniser's own form, with the marker put at position 1."""
         limit = length if marker is None else length - 1
-        encoding = self._encode(text, limit - self._special)
+        whole = prompt + text
+        encoding = self._encode(whole.strip() if self._settings.strip else whole, limit - self._special)
         ids = np.array(encoding.ids, dtype=np.int64)
         return ids if marker is None else np.insert(ids, 1, marker)
 
@@ -125,30 +134,52 @@ class TextTokenizer:
         return int(found)
 
     def _skiplist_ids(self) -> Ints:
-        """Both forms that ColBERT skips: the word itself and the first token that it is cut into.
+        """What ColBERT's variants skip: the word itself, the first token that it is cut into, or both.
 
         A word that the vocabulary lacks is cut into the unknown token. That one is never skipped: every word
         of the document that the vocabulary lacks would go with it.
         """
         found: set[int | None] = set()
         for word in self._settings.skiplist_words:
-            found.add(self._tokenizer.token_to_id(word))
-            found.update(self._tokenizer.encode(word, add_special_tokens=False).ids[:1])
+            if self._settings.skiplist_match != "first_token":
+                found.add(self._tokenizer.token_to_id(word))
+            if self._settings.skiplist_match != "word":
+                found.update(self._tokenizer.encode(word, add_special_tokens=False).ids[:1])
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         found -= {None, self._tokenizer.token_to_id(unknown) if unknown else None}
         return np.array(sorted(token for token in found if token is not None), dtype=np.int64)
 
 
-def _read(path: Path) -> Tokenizer:
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read ``tokenizer.json``, or BERT's ``vocab.txt``, without its padding and truncation.
+
+    Raises:
+        CheckpointError: the file can't be read.
+    """
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = _bert_tokenizer(path) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(f"{path}: can't be read as a tokenizer ({error})") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _bert_tokenizer(vocabulary: Path) -> Tokenizer:
+    """BERT's tokeniser from its list of words; ``tokenizer_config.json`` beside it says whether it lowers
+    case.
+    """
+    from tokenizers import Tokenizer
+    from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+
+    settings = vocabulary.with_name("tokenizer_config.json")
+    lowercase = JsonFile.read(settings).flag("do_lower_case", True) if settings.is_file() else True
+    built = BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)
+    return Tokenizer.from_str(built.to_str())
 
 
 def _cuts_words_apart(tokenizer: Tokenizer) -> bool:
