@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from plait.errors import (
     NoEncoder,
     StoreError,
 )
+from plait.export import export_documents
 from plait.ingest import (
     MAX_HELD_CHARACTERS,
     encoded_chunks,
@@ -50,6 +51,7 @@ from plait.store import (
     Snapshot,
     Transactions,
     WriteOptions,
+    backup,
     compact,
     due,
     merge,
@@ -536,6 +538,41 @@ class Index:
             ``plait.store.verify(path)``.
         """
         return verify(self._path)
+
+    def backup(self, path: str | Path, *, hard_links: bool = False, progress: Progress | None = None) -> None:
+        """Copy the newest committed state into a new folder, while others search and write.
+
+        The copy is an index like any other. One that was cut off can't be opened.
+
+        Args:
+            path: a folder that does not exist yet.
+            hard_links: share the files of segments instead of copying them, where the system can: they never
+                change. Damage to the disk then meets both.
+            progress: called with "copy", how many bytes are done, and how many there are.
+
+        Raises:
+            IndexAlreadyExists: something is at ``path``.
+            IndexCorrupt: a file does not match its checksum.
+        """
+        backup(self._path, Path(path), hard_links=hard_links, progress=progress)
+
+    def export(
+        self, file: str | Path | TextIO, *, vectors: bool = False, progress: Progress | None = None
+    ) -> int:
+        """Write all documents as JSON lines, in order of insertion: id, text and metadata.
+
+        ``plait index`` and ``plait.sources.read_documents`` read them back.
+
+        Args:
+            file: a path, which gets its name once it is whole, or a text file that is open for writing.
+            vectors: write the token vectors as well, as they are stored: lists of ``dim`` numbers.
+            progress: called with "export", how many documents are done, and how many there are.
+
+        Returns:
+            How many documents were written.
+        """
+        with self._reading() as snapshot:
+            return export_documents(snapshot, file, vectors=vectors, progress=progress)
 
     def stats(self) -> IndexStats:
         """Figures about the index: documents, tokens, bytes ..."""

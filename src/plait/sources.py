@@ -9,6 +9,7 @@ text       ``text``, ``contents``, ``body`` required; a string
 id         ``_id``, ``id``, ``docid``       a string or an integer; give it to all records or to none
 title      ``title``                        put before the text ("title text"), and kept as metadata
 metadata   ``metadata``, if an object       its entries become the document's metadata
+vectors    ``vectors``, if a list           left out: token vectors, as ``plait export --vectors`` writes
 any other                                   metadata under its own name
 =========  ===============================  ====================================================
 
@@ -204,6 +205,8 @@ def _parts(record: Mapping[str, Any]) -> tuple[str | None, str, dict[str, Any]]:
     if isinstance(nested, Mapping):
         metadata.update(nested)
         used.add("metadata")
+    if isinstance(record.get("vectors"), list):
+        used.add("vectors")
     if title.strip():
         metadata["title"] = title
     metadata.update((key, value) for key, value in record.items() if key not in used)

@@ -52,3 +52,27 @@ def test_verify(plait, own):
         "harmless": False,
     }
     assert plait("verify", own.parent).code == 1
+
+
+def test_backup(plait, own, tmp_path):
+    done = plait("backup", own, tmp_path / "copy")
+    assert (done.code, done.out) == (0, f"copied {own} to {tmp_path / 'copy'}\n")
+    assert (
+        plait("search", tmp_path / "copy", "bread", "--json").out
+        == plait("search", own, "bread", "--json").out
+    )
+    again = plait("backup", own, tmp_path / "copy")
+    assert again.code == 1
+    assert "exists already" in again.err
+
+
+def test_export_and_index_again(plait, own, tmp_path):
+    written = plait("export", own, "-o", tmp_path / "docs.jsonl", "--vectors")
+    assert (written.code, written.out) == (0, f"wrote 6 documents to {tmp_path / 'docs.jsonl'}\n")
+    assert plait("index", tmp_path / "docs.jsonl", "-o", tmp_path / "again").code == 0
+    assert plait("export", tmp_path / "again").out == plait("export", own).out
+    assert plait("export", own).lines[0] == {
+        "id": "paris",
+        "text": "France Paris is the capital of France.",
+        "metadata": {"title": "France", "lang": "en"},
+    }

@@ -80,6 +80,8 @@ for command in (
     retrieval.evaluate,
     maintenance.compact,
     maintenance.verify,
+    maintenance.backup,
+    maintenance.export,
 ):
     app.add_command(command)
 

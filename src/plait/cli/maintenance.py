@@ -1,8 +1,9 @@
-"""Commands that look after an index as a whole: compact, verify."""
+"""Commands that look after an index as a whole: compact, verify, backup, export."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import click
@@ -55,3 +56,45 @@ def verify(folder: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
     if not as_json:
         click.echo(f"{folder} is sound")
+
+
+@click.command(cls=options.Command)
+@options.folder
+@options.argument("destination", "DEST", "The copy's folder, which must not exist yet.", type=Path)
+@click.option(
+    "--hard-links", is_flag=True, help="Share the segments' files on the same disk instead of copying them."
+)
+def backup(folder: Path, destination: Path, hard_links: bool) -> None:
+    """Copy an index, while others search it and write to it.
+
+    One committed state is copied. A copy that was interrupted is no index.
+    """
+    from plait.store import backup as copy_index
+
+    with progress_bars() as progress:
+        copy_index(folder, destination, hard_links=hard_links, progress=progress)
+    click.echo(f"copied {folder} to {destination}")
+
+
+@click.command(cls=options.Command)
+@options.folder
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="Write to a file.", show_default="standard output"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl"]),
+    default="jsonl",
+    help="JSON lines of id, text and metadata.",
+    show_default=True,
+)
+@click.option("--vectors", is_flag=True, help="Write the token vectors as well, as they are stored.")
+def export(folder: Path, output: Path | None, form: str, vectors: bool) -> None:
+    """Write all documents of an index in a form that `plait index` reads."""
+    from plait import Index
+
+    with Index.open(folder) as opened, progress_bars() as progress:
+        count = opened.export(output or sys.stdout, vectors=vectors, progress=progress)
+    if output:
+        click.echo(f"wrote {counted(count, 'document')} to {output}")

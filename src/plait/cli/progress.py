@@ -17,6 +17,8 @@ _STAGES = {
     "train": ("training the codec", " rounds"),
     "compress": ("compressing", " texts"),
     "merge": ("merging segments", " texts"),
+    "copy": ("copying", " bytes"),
+    "export": ("writing", " texts"),
     "search": ("searching", " queries"),
 }
 

@@ -1,5 +1,6 @@
 """CODES -> IMMUTABLE SEGMENTS ON DISK + CATALOG."""
 
+from plait.store.backups import backup
 from plait.store.catalog import Catalog
 from plait.store.compaction import CompactionReport, compact, due, merge
 from plait.store.current import Current
@@ -23,6 +24,7 @@ __all__ = [
     "Snapshot",
     "Transactions",
     "WriteOptions",
+    "backup",
     "compact",
     "due",
     "merge",

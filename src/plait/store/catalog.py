@@ -22,7 +22,14 @@ from plait.errors import (
 )
 from plait.store import lock
 from plait.store.connection import connect, read_error
-from plait.store.format import APPLICATION_ID, FORMAT_VERSION, catalog_path, sync_folder
+from plait.store.format import (
+    APPLICATION_ID,
+    FORMAT_VERSION,
+    catalog_path,
+    sync_file,
+    sync_folder,
+    unfinished_path,
+)
 from plait.types import Document
 
 #: Ids looked up in one statement.
@@ -319,6 +326,26 @@ class Catalog:
         )
         with self.reading():
             return [row[0] for row in self._connection.execute(query, (most,))]
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy into another folder; it has its name once it is whole and on the disk.
+
+        Inside a read transaction the copy is of its moment, whatever others commit meanwhile.
+        """
+        path = catalog_path(folder)
+        unfinished = unfinished_path(path)
+        try:
+            copy = sqlite3.connect(unfinished, isolation_level=None)
+            try:
+                copy.execute("PRAGMA synchronous = FULL")
+                self._connection.backup(copy)
+            finally:
+                copy.close()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} can't be written: {error}") from error
+        sync_file(unfinished)
+        unfinished.replace(path)
+        sync_folder(folder)
 
     # Writing, inside a transaction -----------------------------------------------------------
 

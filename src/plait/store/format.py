@@ -88,6 +88,11 @@ def catalog_path(folder: Path) -> Path:
     return folder / CATALOG
 
 
+def unfinished_path(path: Path) -> Path:
+    """Where a file is written that gets its name once it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
 def holder_path(folder: Path) -> Path:
     """The note of the writer that is at work."""
     return folder / HOLDER
@@ -225,14 +230,14 @@ def scratch_array(folder: Path, dtype: str, length: int) -> Iterator[Array]:
         path.unlink(missing_ok=True)
 
 
-def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
+def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...] | None) -> Array:
     """Memory-map ``NAME.npy``.
 
     Args:
         folder: of the segment or codec.
         name: without the ending.
         dtype: what it must hold.
-        shape: what it must have; None where any length will do.
+        shape: what it must have; None where any length will do, or for any shape at all.
 
     Raises:
         IndexCorrupt: the file is missing, or is not what it must be.
@@ -258,7 +263,7 @@ def let_go(*arrays: Array) -> None:
             owner.madvise(mmap.MADV_DONTNEED)
 
 
-def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) -> Array:
+def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...] | None) -> Array:
     """The array in an open file: the same file is checked and mapped, whatever happens to its name."""
     header = HEADER.match(file.read(MAX_HEADER))
     size = os.fstat(file.fileno()).st_size
@@ -268,9 +273,7 @@ def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) 
     found = tuple(int(length) for length in header[3].split(b",") if length.strip())
     if kind != dtype:
         raise IndexCorrupt(path, f"holds {kind}, expected {dtype}")
-    if len(found) != len(shape) or any(
-        want is not None and want != got for want, got in zip(shape, found, strict=True)
-    ):
+    if shape is not None and not _fits(found, shape):
         raise IndexCorrupt(path, f"has the shape {found}, expected {shape} (None: any)")
     nbytes = np.dtype(dtype).itemsize * math.prod(found)
     if size != len(header[0]) + nbytes:
@@ -278,6 +281,12 @@ def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...]) 
     if nbytes == 0:
         return np.empty(found, dtype=dtype)
     return np.asarray(np.memmap(file, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(found) == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, found, strict=True)
+    )
 
 
 def list_form(ndocs: int) -> tuple[int, str]:
@@ -296,8 +305,17 @@ def sync_folder(folder: Path) -> None:
     Raises:
         StoreError: the system refused.
     """
-    with _naming(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that another library has written, or a folder, to the disk.
+
+    Raises:
+        StoreError: the system refused.
+    """
+    with _naming(path):
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -130,6 +130,11 @@ class Snapshot:
         with self._lock:
             return self._open_catalog().pids_of(ids)
 
+    def copy_catalog(self, destination: Path) -> None:
+        """Write the catalog, as it was at this moment, into another index's folder."""
+        with self._lock:
+            self._open_catalog().copy_to(destination)
+
     def _open_catalog(self) -> Catalog:
         if self._catalog is None:
             raise IndexClosed(f"the index {self.folder} was closed")
