@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from plait import search as engine
 from plait.codec import require_level, require_nbits
-from plait.encoder import Encoder, load_encoder
+from plait.encoder import Encoder, lasting_name, load_encoder
 from plait.errors import (
     DimensionMismatch,
     EmptyCorpus,
@@ -690,7 +690,7 @@ def _as_encoder(model: str | Path | Encoder | None) -> Encoder:
 def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None) -> dict[str, Any] | None:
     if encoder is None:
         return None
-    path = str(Path(model).resolve()) if isinstance(model, str | Path) else None
+    path = lasting_name(model) if isinstance(model, str | Path) else None
     return {"name": encoder.name, "fingerprint": encoder.fingerprint, "path": path}
 
 

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     help="Use ColBERTv2's residual codec, with 1, 2, 4 or 8 bits per dimension.",
 )
 @click.option(
-    "--model", type=Path, metavar="DIR", help="Folder of a checkpoint.", show_default="the built-in model"
+    "--model",
+    metavar="CHECKPOINT",
+    help="Folder of a checkpoint, or its name on the Hugging Face hub.",
+    show_default="the built-in model",
 )
 @options.threads
 @options.skip_bad_lines
@@ -45,7 +48,7 @@ def index(
     output: Path,
     level: str | None,
     nbits: int | None,
-    model: Path | None,
+    model: str | None,
     threads: int | None,
     skip_bad_lines: bool,
 ) -> None:
@@ -141,7 +144,7 @@ def _report_skipped(documents: Documents) -> None:
 
 
 @contextmanager
-def _new_index(folder: Path, model: Path | None, level: str | None, nbits: int | None) -> Iterator[Index]:
+def _new_index(folder: Path, model: str | None, level: str | None, nbits: int | None) -> Iterator[Index]:
     """Make an index that is taken away again when the block fails, so that the next try finds no remains."""
     from plait import Index
     from plait.errors import IndexAlreadyExists

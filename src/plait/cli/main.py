@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 import plait
-from plait.cli import corpus, maintenance, retrieval
-from plait.errors import PlaitError
+from plait.cli import corpus, encoders, maintenance, retrieval
+from plait.cli.output import note
+from plait.errors import CheckpointWarning, PlaitError
 
 _DATABASE = "sqlite3"
 
@@ -30,7 +34,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; a fault of plait itself still shows its traceback."""
         try:
-            result = super().invoke(ctx)
+            with _warnings_as_notes():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
@@ -45,6 +50,23 @@ class Commands(click.Group):
             click.echo(f"error: {message}", err=True)
             raise click.exceptions.Exit(1) from None
         return result
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """What had to be assumed about a checkpoint is one line on stderr, without Python's ``file:line``."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, CheckpointWarning):
+                note(f"warning: {message}")
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", CheckpointWarning)
+        yield
 
 
 def _explain(error: Exception) -> str | None:
@@ -78,6 +100,7 @@ for command in (
     retrieval.search,
     retrieval.inspect,
     retrieval.evaluate,
+    encoders.convert,
     maintenance.compact,
     maintenance.verify,
     maintenance.backup,

@@ -1,6 +1,7 @@
 """Text to token embeddings: checkpoints, tokenisation rules, the network, and the built-in model."""
 
 from plait.encoder.checkpoint import LAYOUTS, Checkpoint, Layout, read_checkpoint
+from plait.encoder.hub import lasting_name
 from plait.encoder.model import Encoder, OnnxEncoder, check_texts, convert, load_encoder
 from plait.encoder.settings import EncoderSettings
 
@@ -13,6 +14,7 @@ __all__ = [
     "OnnxEncoder",
     "check_texts",
     "convert",
+    "lasting_name",
     "load_encoder",
     "read_checkpoint",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from plait.encoder.graph import FAMILIES, longest_text
 from plait.encoder.layouts.layout import Checkpoint, Layout, NetworkFiles
 from plait.encoder.layouts.modules import MODULES
+from plait.encoder.layouts.onnx_export import EXPORT, read_onnx_export
 from plait.encoder.layouts.plait import read_plait
 from plait.encoder.layouts.pylate import is_pylate, read_pylate
 from plait.encoder.layouts.sentence_transformers import is_sentence_transformers, read_sentence_transformers
@@ -21,6 +22,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(name="plait", mark="encoder.json", read=read_plait),
+    Layout(name="next-plaid", mark=EXPORT, read=read_onnx_export),
     Layout(name="PyLate", mark=MODULES, read=read_pylate, fits=is_pylate),
     Layout(
         name="sentence-transformers",

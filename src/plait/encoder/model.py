@@ -13,6 +13,7 @@ import numpy as np
 
 from plait.encoder.checkpoint import BUILTIN, Checkpoint, read_checkpoint
 from plait.encoder.conversion import cached_graph, write_converted
+from plait.encoder.hub import local_folder
 from plait.encoder.settings import EncoderSettings
 from plait.encoder.tokenizer import TextTokenizer, TokenizedText
 from plait.errors import CheckpointError, CheckpointWarning, EmptyText, InvalidParameter
@@ -171,23 +172,21 @@ def load_encoder(path: str | os.PathLike[str] | None = None) -> OnnxEncoder:
     What had to be assumed is told by a ``CheckpointWarning``.
 
     Args:
-        path: the folder of a checkpoint, in any layout of ``checkpoint.LAYOUTS``; None for the built-in.
+        path: the folder of a checkpoint, in any layout of ``checkpoint.LAYOUTS``, or its name on the Hugging
+            Face hub; None for the built-in model.
 
     Raises:
-        SourceNotFound: there is no such folder.
+        SourceNotFound: there is no such folder, and the hub has no such name or can't be reached.
         CheckpointError: a file is missing or broken, or the settings contradict; the file is named.
     """
-    checkpoint = read_checkpoint(BUILTIN if path is None else Path(path))
-    for remark in checkpoint.remarks:
-        warnings.warn(remark, CheckpointWarning, stacklevel=2)
-    return OnnxEncoder(checkpoint)
+    return OnnxEncoder(read_checkpoint(BUILTIN) if path is None else _read(path))
 
 
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, int8: bool = False) -> None:
     """Write a checkpoint as ``model.onnx``, ``tokenizer.json`` and ``encoder.json``, without torch.
 
     Args:
-        source: the folder of a checkpoint.
+        source: the folder of a checkpoint, or its name on the Hugging Face hub.
         output: the folder to make; it appears when it is complete.
         int8: store weights in 8 bits: a quarter of the size and faster, for a small loss
             (docs/checkpoints.md).
@@ -196,10 +195,15 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, i
         SourceNotFound, CheckpointError: as ``load_encoder``.
         InvalidParameter: something is at ``output`` already.
     """
-    checkpoint = read_checkpoint(Path(source))
+    write_converted(_read(source), Path(output), "int8" if int8 else "f32")
+
+
+def _read(model: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint of a folder or of a name on the hub; its remarks become warnings."""
+    checkpoint = read_checkpoint(*local_folder(model))
     for remark in checkpoint.remarks:
-        warnings.warn(remark, CheckpointWarning, stacklevel=2)
-    write_converted(checkpoint, Path(output), "int8" if int8 else "f32")
+        warnings.warn(remark, CheckpointWarning, stacklevel=3)
+    return checkpoint
 
 
 def unit_length(vectors: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,13 @@ def fingerprint(files: tuple[Path, ...]) -> str:
     """SHA-256 over the SHA-256 of each file, in order."""
     total = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+        status = path.stat()
+        total.update(_digest(path, status.st_size, status.st_mtime_ns, status.st_ino))
     return total.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: Path, *identity: int) -> bytes:
+    """SHA-256 of a file's content; the weights are asked for twice when a checkpoint is loaded."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
