@@ -3,12 +3,14 @@
 PlaitError
 ├── InvalidInput (also a ValueError)
 │   ├── InvalidParameter         k <= 0, unknown nbits, ids and texts of different lengths ...
+│   ├── InvalidFilter            names the place in the filter
 │   ├── InvalidVectors           not a ragged set of matrices
 │   │   ├── DimensionMismatch    the vectors have another width than the index
 │   │   └── NonFiniteVectors     NaN or infinity
 │   ├── EmptyText                a text without any character to encode
 │   ├── EmptyCorpus              nothing to add
-│   └── DuplicateId              the id is in the index already, or twice in one call
+│   ├── DuplicateId              the id is in the index already, or twice in one call
+│   └── UnknownId                there is no document of that id to change
 ├── SourceError                  a corpus, query or judgement file can't be used
 │   ├── SourceNotFound           (also a FileNotFoundError)
 │   └── BadRecord                one record is broken: names the file and the line
@@ -45,6 +47,15 @@ class InvalidParameter(InvalidInput):
     """An argument is out of its range."""
 
 
+class InvalidFilter(InvalidInput):
+    """A metadata filter is malformed, or asks for what the documents can't have."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} {reason}")
+        self.where = where
+        self.reason = reason
+
+
 class InvalidVectors(InvalidInput):
     """The vectors are not a ragged set of ``[ntokens, dim]`` matrices."""
 
@@ -72,6 +83,10 @@ class EmptyCorpus(InvalidInput):
 
 class DuplicateId(InvalidInput):
     """An id is in the index already, or stands twice in one call."""
+
+
+class UnknownId(InvalidInput):
+    """There is no document of that id in the index."""
 
 
 class SourceError(PlaitError):

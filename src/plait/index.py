@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, repeat
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 import numpy as np
@@ -18,38 +15,20 @@ import numpy.typing as npt
 
 from plait import search as engine
 from plait.codec import require_level, require_nbits
+from plait.collection import Collection, Filter, Progress, Vectors, allowed_pids
 from plait.encoder import Encoder, lasting_name, load_encoder
-from plait.errors import (
-    DimensionMismatch,
-    EmptyCorpus,
-    EncoderMismatch,
-    IndexAlreadyExists,
-    IndexLocked,
-    InvalidParameter,
-    InvalidVectors,
-    NoEncoder,
-    StoreError,
-)
+from plait.errors import IndexAlreadyExists, IndexLocked, InvalidParameter, StoreError
 from plait.export import export_documents
-from plait.ingest import (
-    MAX_HELD_CHARACTERS,
-    encoded_chunks,
-    sample_texts,
-    sample_vectors,
-    stored_queries,
-    token_chunks,
-)
-from plait.inputs import as_id, as_k, as_metadata, as_texts, count_documents, require_lengths, unique_ids
+from plait.ingest import stored_queries
+from plait.inputs import as_fields, as_k
 from plait.search import SCAN_TOKENS, Calibration, SearchParams, calibrate, require_recall
 from plait.store import (
     Catalog,
     CompactionReport,
-    Current,
     IndexStats,
     IndexWriter,
     Problem,
     Snapshot,
-    Transactions,
     WriteOptions,
     backup,
     compact,
@@ -59,13 +38,10 @@ from plait.store import (
     verify,
 )
 from plait.threads import map_threads
-from plait.types import Document, FloatArray, Hit, TokenEmbeddings
+from plait.types import FloatArray, Hit, TokenEmbeddings
 
 #: Documents whose tokens stand for queries when an index measures itself.
 CALIBRATION_QUERIES = 48
-
-Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +62,7 @@ class RecallReport:
     queries: str
 
 
-class Index:
+class Index(Collection):
     """A late-interaction index in one folder.
 
     Made by ``Index.create`` or ``Index.open``. Searching is safe from several threads; each search
@@ -101,14 +77,8 @@ class Index:
         auto_compact: bool = True,
         timeout: float | None = None,
     ) -> None:
-        self._path = path
         self._auto_compact = auto_compact
-        self._lock = threading.RLock()
-        self._encoder = encoder
-        self._timeout = timeout
-        self._current = Current(path, auto_refresh)
-        self._reading = self._current.reading
-        self._transactions = Transactions(path, self._current.latest, self._committed)
+        super().__init__(path, encoder, auto_refresh, timeout)
 
     # Making and opening ----------------------------------------------------------------------
 
@@ -122,6 +92,7 @@ class Index:
         level: str | None = None,
         nbits: int | None = None,
         seed: int = 0,
+        fields: Mapping[str, type] | None = None,
         auto_refresh: bool = True,
         auto_compact: bool = True,
         timeout: float | None = None,
@@ -135,6 +106,8 @@ class Index:
             level: how faithfully vectors are kept: "compact", "balanced" (default) or "precise".
             nbits: use ColBERTv2's residual codec instead, with 1, 2, 4 or 8 bits per dimension.
             seed: of the training of the compression; same seed, same documents: same index.
+            fields: names of metadata fields and the type of each: int, float, str, bool, or list. Filters on
+                them use an index, and a document whose field is of another type is refused.
             auto_refresh, auto_compact, timeout: as for ``open``.
 
         Raises:
@@ -145,6 +118,7 @@ class Index:
         """
         path = Path(path)
         level = _require_codec(level, nbits)
+        declared = as_fields(fields or {})
         encoder = None
         if dim is None:
             encoder = _as_encoder(model)
@@ -163,6 +137,7 @@ class Index:
                 "nbits": nbits,
                 "seed": seed,
                 "encoder": _encoder_record(encoder, model),
+                **({"fields": declared} if declared else {}),
             },
         )
         return cls(path, encoder, auto_refresh, auto_compact, timeout)
@@ -200,51 +175,8 @@ class Index:
                 raise
         return index
 
-    def close(self) -> None:
-        """Let go of the files. The index can't be used afterwards."""
-        self._current.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def refresh(self) -> None:
-        """See what other writers have committed since the index was opened or last refreshed."""
-        self._current.refresh()
-
-    # Writing ---------------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self, *, timeout: float | None = None) -> Iterator[None]:
-        """Make all changes of the block one commit: all of them, or none if it raises.
-
-        A change that raises is undone alone if the block catches its error. Reading and searching inside
-        the block see the state before it. Changes by other threads wait for its end.
-
-        Args:
-            timeout: seconds to wait for another writer; by default that of the index.
-
-        Raises:
-            IndexLocked: another process or thread is writing, and did not end in time.
-        """
-        with self._transactions(
-            WriteOptions(timeout=self._timeout if timeout is None else timeout, doing="a transaction")
-        ):
-            yield
-
-    @contextmanager
-    def _writing(
-        self, doing: str, threads: int | None = None, progress: Progress | None = None
-    ) -> Iterator[IndexWriter]:
-        with self._transactions(WriteOptions(threads, progress, self._timeout, doing)) as writer:
-            yield writer
-
     def _committed(self, writer: IndexWriter) -> None:
-        self.refresh()
+        super()._committed(writer)
         self._compact_if_due(writer.options)
         if writer.added:
             with suppress(IndexLocked):  # it is the next one's turn
@@ -283,144 +215,14 @@ class Index:
         """
         return compact(partial(self._writing, "merging segments", threads, progress))
 
-    def add(
-        self,
-        texts: Sequence[str] | None = None,
-        *,
-        vectors: Vectors | None = None,
-        ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> list[str]:
-        """Add documents in one commit: all of them, or none if anything is wrong.
-
-        Args:
-            texts: one string per document. May be left out when ``vectors`` are given.
-            vectors: token vectors of each document, instead of encoding the texts: TokenEmbeddings,
-                or a list of ``[ntokens, dim]`` arrays. Expected to be of length 1.
-            ids: keys of the documents, strings; by default the numbers "0", "1", ... in order of
-                insertion.
-            metadata: one dict per document, of values that JSON can hold.
-            threads: None for all cores.
-            progress: called with a stage ("encode", "train", "compress"), how much is done, and how
-                much there is.
-
-        Returns:
-            The ids of the documents.
-
-        Raises:
-            EmptyCorpus, EmptyText, DuplicateId, DimensionMismatch, NonFiniteVectors, NoEncoder,
-            InvalidParameter, IndexLocked: nothing was added.
-        """
-        given = None if vectors is None else self._given_documents(vectors)
-        texts = None if texts is None else as_texts(texts, encoded=given is None)
-        number = count_documents(texts, given)
-        require_lengths(number, ids=ids, metadata=metadata)
-        keys = None if ids is None else unique_ids(ids)
-        records = [as_metadata(record, place) for place, record in enumerate(metadata or [None] * number)]
-        with self._writing("adding documents", threads, progress) as writer:
-            first = writer.catalog.next_pid() - 1
-            keys = keys or [str(first + place) for place in range(number)]
-            documents = [
-                Document(key, text, record)
-                for key, text, record in zip(keys, texts or repeat(None, number), records, strict=True)
-            ]
-            self._write(writer, documents, given)
-        return keys
-
-    def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
-        if given is not None:
-            chunks = token_chunks(given)
-            writer.require_new([document.id for document in documents])
-            writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(given))
-            return
-        encoder = self._require_encoder()
-        writer.require_new([document.id for document in documents])  # before the long work
-        texts = [document.text or "" for document in documents]
-
-        def sample() -> FloatArray:
-            return encoder.encode_documents(sample_texts(texts), threads=writer.options.threads).vectors
-
-        fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
-        chunks = encoded_chunks(encoder, texts, writer.options)
-        writer.add(documents, chunks, expected=len(texts), sample=None if fits else sample)
-
-    def add_stream(
-        self,
-        chunks: Iterable[TokenEmbeddings],
-        *,
-        ids: Iterable[str] | None = None,
-        expected: int | None = None,
-        threads: int | None = None,
-        progress: Progress | None = None,
-    ) -> int:
-        """Add documents whose vectors come in chunks, in one commit and in a fixed amount of memory.
-
-        The first two million vectors are held to train the compression on, if it has to be: they should be
-        a fair sample of what follows.
-
-        Args:
-            chunks: token vectors of some documents at a time; read once, as they are needed.
-            ids: keys of the documents, in the same order, read as they are needed; by default the numbers
-                "0", "1", ... in order of insertion.
-            expected: how many documents there will be; sets the number of centroids and the progress.
-            threads, progress: as for ``add``.
-
-        Returns:
-            How many documents were added.
-
-        Raises:
-            EmptyCorpus, DuplicateId, DimensionMismatch, NonFiniteVectors, InvalidVectors,
-            InvalidParameter, IndexLocked: nothing was added.
-        """
-        with self._writing("adding documents", threads, progress) as writer:
-            first = writer.catalog.next_pid() - 1
-            keys = map(str, count(first)) if ids is None else map(as_id, ids, count())
-            checked = (self._given_documents(chunk) for chunk in chunks)
-            added = writer.add(map(Document, keys), checked, expected=expected, endless=ids is None)
-            if not added:
-                raise EmptyCorpus("there are no documents to add")
-        return added
-
-    def delete(self, ids: str | Iterable[str]) -> int:
-        """Delete documents by id, in one commit.
-
-        Returns:
-            How many there were; unknown ids are passed over.
-        """
-        with self._writing("deleting documents") as writer:
-            return writer.delete([ids] if isinstance(ids, str) else list(ids))
-
-    # Reading ---------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        with self._reading() as snapshot:
-            return snapshot.ndocs
-
-    def __contains__(self, key: object) -> bool:
-        with self._reading() as snapshot:
-            return isinstance(key, str) and bool(snapshot.pids_of([key]))
-
-    def __repr__(self) -> str:
-        return f"plait.Index({str(self._path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The index's folder."""
-        return self._path
-
-    def get(self, key: str) -> Document | None:
-        """The document of that id, or None."""
-        with self._reading() as snapshot:
-            pids = snapshot.pids_of([key])
-            return next(iter(snapshot.documents(pids.values()).values()), None)
+    # Searching -------------------------------------------------------------------------------
 
     def search(
         self,
         query: str | npt.ArrayLike,
         k: int = 10,
         *,
+        filter: Filter | None = None,
         ids: Iterable[str] | None = None,
         params: SearchParams | None = None,
         recall_target: float | None = None,
@@ -431,6 +233,8 @@ class Index:
         Args:
             query: a text, or its token vectors ``[nq, dim]``.
             k: hits wanted.
+            filter: only documents whose metadata matches may be found, such as ``{"year": {"$gte": 2020}}``;
+                see docs/filters.md. A filter that matches nothing finds nothing.
             ids: only these documents may be found; unknown ids match nothing. None allows all.
             params: how far to look; ``SearchParams.for_k(k, len(index))`` by default.
             recall_target: instead of params, the share of a full scan's hits that should be found on average,
@@ -442,13 +246,13 @@ class Index:
             order of insertion.
 
         Raises:
-            InvalidParameter, EmptyText, NoEncoder, DimensionMismatch, NonFiniteVectors.
+            InvalidParameter, InvalidFilter, EmptyText, NoEncoder, DimensionMismatch, NonFiniteVectors.
         """
         k = as_k(k)
         with self._reading() as snapshot:
             vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
-            params = self._params(snapshot, k, params, recall_target)
-            allowed = _allowed(snapshot, ids)
+            allowed = allowed_pids(snapshot, ids, filter)
+            params = self._params(snapshot, k, params, recall_target, allowed)
             found = engine.search(snapshot, vectors, k, params, allowed=allowed, threads=threads)
             return _hits(snapshot, found)
 
@@ -457,6 +261,7 @@ class Index:
         queries: Sequence[str] | Vectors,
         k: int = 10,
         *,
+        filter: Filter | None = None,
         ids: Iterable[str] | None = None,
         params: SearchParams | None = None,
         recall_target: float | None = None,
@@ -467,15 +272,15 @@ class Index:
 
         Args:
             queries: texts, or token vectors: TokenEmbeddings or a list of ``[nq, dim]`` arrays.
-            k, ids, params, recall_target: as for ``search``.
+            k, filter, ids, params, recall_target: as for ``search``.
             threads: None for all cores.
             progress: called with "search", how many are done, and how many there are.
         """
         k = as_k(k)
         with self._reading() as snapshot:
             vectors = self._query_vectors(queries, threads)
-            allowed = _allowed(snapshot, ids)
-            params = self._params(snapshot, k, params, recall_target)
+            allowed = allowed_pids(snapshot, ids, filter)
+            params = self._params(snapshot, k, params, recall_target, allowed)
             together = engine.query_batches(snapshot, len(vectors), params, allowed=allowed, threads=threads)
 
             def answer(rows: slice) -> list[list[Hit]]:
@@ -489,17 +294,24 @@ class Index:
             return [hits for some in map_threads(answer, together, threads, report) for hits in some]
 
     def _params(
-        self, snapshot: Snapshot, k: int, params: SearchParams | None, recall_target: float | None
+        self,
+        snapshot: Snapshot,
+        k: int,
+        params: SearchParams | None,
+        recall_target: float | None,
+        allowed: npt.NDArray[np.int64] | None = None,
     ) -> SearchParams:
+        share = 1.0 if allowed is None else len(allowed) / max(1, snapshot.ndocs)
         if recall_target is None:
-            return params or SearchParams.for_k(k, snapshot.ndocs)
+            return params or SearchParams.for_k(k, snapshot.ndocs, share=share)
         if params is not None:
             raise InvalidParameter("give params= or recall_target=, not both")
         target = require_recall(recall_target)
         stored = Calibration.from_json(snapshot.settings.get("calibration"))
         if stored is None:  # a small index, or one made by an older version
-            return SearchParams.for_k(k, snapshot.ndocs) if target < 1 else SearchParams(scan=True)
-        return stored.params(k, snapshot.ndocs, target)
+            everything = SearchParams(scan=True)
+            return SearchParams.for_k(k, snapshot.ndocs, share=share) if target < 1 else everything
+        return stored.params(k, snapshot.ndocs, target).among(share)
 
     def calibrate(self, queries: Sequence[str] | Vectors | None = None, threads: int | None = None) -> None:
         """Measure what ``recall_target`` takes, and keep it in the index.
@@ -616,35 +428,6 @@ class Index:
         mean = float(np.mean(overlaps)) if overlaps else 1.0
         return RecallReport(mean, k, len(overlaps), source)
 
-    # Inputs ----------------------------------------------------------------------------------
-
-    @property
-    def encoder(self) -> Encoder | None:
-        """The encoder of the index, loaded at first use; None for an index of vectors."""
-        with self._lock, self._reading(newest=False) as snapshot:
-            record = snapshot.settings.get("encoder")
-            if self._encoder is None and record is not None:
-                self._encoder = self._require_match(load_encoder(record["path"]))
-            return self._encoder
-
-    def _require_encoder(self) -> Encoder:
-        encoder = self.encoder
-        if encoder is None:
-            raise NoEncoder(f"{self._path} was made for vectors (dim=...): give vectors, not text")
-        return encoder
-
-    def _require_match(self, encoder: Encoder) -> Encoder:
-        with self._reading(newest=False) as snapshot:
-            record = snapshot.settings.get("encoder")
-            if record is None:
-                raise EncoderMismatch(f"{self._path} was made for vectors and has no encoder")
-            if record["fingerprint"] != encoder.fingerprint:
-                raise EncoderMismatch(
-                    f"{self._path} was made with the encoder {record['name']!r}, but {encoder.name!r} "
-                    f"is another one: its vectors can't be compared with those in the index"
-                )
-        return encoder
-
     def _query_vectors(
         self, queries: Sequence[Any] | TokenEmbeddings, threads: int | None
     ) -> list[FloatArray]:
@@ -653,21 +436,6 @@ class Index:
         if isinstance(queries, Sequence) and queries and all(isinstance(query, str) for query in queries):
             return list(self._require_encoder().encode_queries(queries, threads=threads))
         return list(self._given_vectors(queries, "queries"))
-
-    def _given_vectors(self, vectors: Vectors, what: str) -> TokenEmbeddings:
-        with self._reading(newest=False) as snapshot:
-            dim = snapshot.dim
-        if not isinstance(vectors, TokenEmbeddings):
-            vectors = TokenEmbeddings.from_list(vectors, dim)
-        if vectors.dim != dim:
-            raise DimensionMismatch(expected=dim, given=vectors.dim, what=what)
-        vectors.require_finite(what)
-        if len(vectors) and not vectors.doclens.all():
-            raise InvalidVectors(f"{what}[{int(np.argmin(vectors.doclens))}] has no vectors")
-        return vectors
-
-    def _given_documents(self, vectors: Vectors) -> TokenEmbeddings:
-        return self._given_vectors(vectors, "vectors")
 
 
 def _require_codec(level: str | None, nbits: int | None) -> str | None:
@@ -705,11 +473,3 @@ def _hits(snapshot: Snapshot, found: list[tuple[int, float]]) -> list[Hit]:
 def _overlap(full: list[tuple[int, float]], found: list[tuple[int, float]]) -> float:
     wanted = {pid for pid, _ in full}
     return len(wanted & {pid for pid, _ in found}) / max(1, len(wanted))
-
-
-def _allowed(snapshot: Snapshot, ids: Iterable[str] | None) -> npt.NDArray[np.int64] | None:
-    if ids is None:
-        return None
-    if isinstance(ids, str):
-        raise InvalidParameter("ids must be a list of ids, not one string")
-    return np.array(sorted(set(snapshot.pids_of(set(ids)).values())), dtype=np.int64)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from plait.encoder import check_texts
 from plait.errors import DuplicateId, EmptyCorpus, InvalidParameter
+from plait.store import nameable
 from plait.types import TokenEmbeddings
+
+#: What a declared field may hold, by the name of its type.
+_ALLOWED: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+    "list": (list, tuple),
+}
 
 
 def as_k(k: int) -> int:
@@ -80,6 +90,44 @@ def unique_ids(ids: Sequence[str]) -> list[str]:
             raise DuplicateId(f"the id {key!r} was given twice; nothing was added")
         seen.add(key)
     return list(ids)
+
+
+def as_ids(ids: str | Iterable[str]) -> list[str]:
+    """One id or several, as a list."""
+    if isinstance(ids, str):
+        ids = [ids]
+    keys = list(ids) if isinstance(ids, Iterable) else [ids]
+    for position, key in enumerate(keys):
+        require_string(key, f"ids[{position}]")
+    return keys
+
+
+def as_fields(fields: Mapping[str, type]) -> dict[str, str]:
+    """Declared fields as they are kept: the name of each type."""
+    for name, kind in fields.items():
+        if not isinstance(name, str) or not nameable(name):
+            raise InvalidParameter(
+                f"fields: a name must be a string without quotes, backslashes and control "
+                f"characters, not {name!r}"
+            )
+        require_string(name, "a name in fields")
+        if getattr(kind, "__name__", None) not in _ALLOWED:
+            raise InvalidParameter(f"fields[{name!r}] must be int, float, str, bool or list, not {kind!r}")
+    return {name: kind.__name__ for name, kind in fields.items()}
+
+
+def require_fields(record: Mapping[str, Any], fields: Mapping[str, str], what: str) -> None:
+    """Raise InvalidParameter if a declared field holds something else; None and nothing are allowed."""
+    for name, kind in fields.items():
+        value = record.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, _ALLOWED[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise InvalidParameter(f"{what}[{name!r}] is declared as {kind}, but is {value!r}")
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise InvalidParameter(f"{what}[{name!r}] does not fit into 64 bits: {value!r}")
+        if isinstance(value, str) and "\x00" in value:
+            raise InvalidParameter(f"{what}[{name!r}] holds a NUL, which a declared field can't: {value!r}")
 
 
 def as_metadata(record: Mapping[str, Any] | None, position: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""plait index, add, delete, get."""
+"""plait index, add, upsert."""
 
 import json
 
@@ -156,9 +156,7 @@ def test_add_of_a_known_id_changes_nothing(plait, own, tmp_path):
     assert documents_in(plait, own) == 6
 
 
-@pytest.mark.parametrize(
-    "command", [["add", "nothing", "docs"], ["delete", "nothing", "a"], ["get", "nothing", "a"]]
-)
+@pytest.mark.parametrize("command", [["add", "nothing", "docs"], ["upsert", "nothing", "docs"]])
 def test_no_index_there(plait, command):
     failed = plait(*command)
     assert (failed.code, failed.out) == (1, "")
@@ -166,46 +164,19 @@ def test_no_index_there(plait, command):
     assert "nothing" in failed.err
 
 
-def test_delete(plait, own, tmp_path):
-    (tmp_path / "ids").write_text("sea\nmoon\nsea\n")
-    done = plait("delete", own, "paris", "unknown", "--ids-from", tmp_path / "ids")
-    assert done.code == 0
-    assert done.out == f"deleted 3 documents from {own}, which now holds 3\n"
-    assert done.err == "1 id not in the index\n"
-    assert {hit["id"] for hit in plait("search", own, "capital", "--json").lines} == {
-        "berlin",
-        "bread",
-        "river",
-    }
+# ---- upsert ----------------------------------------------------------------------------------------------
 
 
-def test_delete_needs_ids(plait, own):
-    failed = plait("delete", own)
+def test_upsert(plait, own, tmp_path):
+    new = [{"_id": "sea", "text": "The sea is salt."}, {"_id": "hill", "text": "Hills are low mountains."}]
+    done = plait("upsert", own, write_lines(tmp_path / "d.jsonl", new))
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"added 1 document to {own} and replaced 1; it now holds 7\n"
+    assert plait("get", own, "sea", "--json").lines[0]["text"] == "The sea is salt."
+
+
+def test_upsert_needs_ids(plait, own, tmp_path):
+    failed = plait("upsert", own, write_lines(tmp_path / "d.jsonl", [{"text": "The sea is salt."}]))
     assert failed.code == 2
-    assert "give at least one ID, or --ids-from" in failed.err
-
-
-# ---- get -------------------------------------------------------------------------------------------------
-
-
-def test_get(plait, made):
-    shown = plait("get", made, "berlin")
-    assert (shown.code, shown.err) == (0, "")
-    assert shown.out == "id: berlin\nlang: en\nyear: 1990\n\nBerlin is the capital of Germany.\n"
-    assert plait("get", made, "sea").out.endswith("\nTides are caused by the moon.\nThey come twice a day.\n")
-
-
-def test_get_as_json(plait, made):
-    assert plait("get", made, "paris", "--json").lines == [
-        {
-            "id": "paris",
-            "text": "France Paris is the capital of France.",
-            "metadata": {"title": "France", "lang": "en"},
-        }
-    ]
-
-
-def test_get_of_an_unknown_id(plait, made):
-    failed = plait("get", made, "rome")
-    assert (failed.code, failed.out) == (1, "")
-    assert failed.err == f"error: {made} holds no document with the id 'rome'\n"
+    assert "the records have no ids" in failed.err
+    assert documents_in(plait, own) == 6

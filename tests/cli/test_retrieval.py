@@ -61,6 +61,7 @@ def test_search_parameters_arrive(plait, made, monkeypatch):
     plait("search", made, "q", "--no-scan")
     plait("search", made, "q")
     plait("search", made, "q", "--recall-target", 0.9)
+    plait("search", made, "q", "--filter", '{"year": {"$gte": 1990}}', "--id", "a", "--id", "b c")
     expected = SearchParams.for_k(5)
     assert given[0] == (
         "q",
@@ -73,9 +74,41 @@ def test_search_parameters_arrive(plait, made, monkeypatch):
     assert given[1][2]["params"].scan is False
     assert given[2] == ("q", 10, {"threads": None})
     assert given[3] == ("q", 10, {"recall_target": 0.9, "threads": None})
+    assert given[4] == (
+        "q",
+        10,
+        {"filter": {"year": {"$gte": 1990}}, "ids": ["a", "b c"], "threads": None},
+    )
     both = plait("search", made, "q", "--recall-target", 0.9, "--nprobe", 3)
     assert both.code == 2
     assert "not both" in both.err
+
+
+def test_search_with_a_filter(plait, made, queries, tmp_path):
+    found = plait("search", made, "capital", "--filter", '{"year": {"$lt": 2000}}', "--json")
+    assert [hit["id"] for hit in found.lines] == ["berlin"]
+    found = plait(
+        "search", made, "capital", "--filter", '{"lang": "en"}', "--id", "paris", "--id", "sea", "--json"
+    )
+    assert [hit["id"] for hit in found.lines] == ["paris"]
+    run = tmp_path / "run.txt"
+    assert plait("search", made, "--queries", queries, "--run", run, "--filter", '{"lang": "en"}').code == 0
+    assert {line.split()[2] for line in run.read_text().splitlines()} == {"paris", "berlin"}
+
+
+@pytest.mark.parametrize(
+    ("filter", "code", "message"),
+    [
+        ("{", 2, "not valid JSON"),
+        ("[1]", 2, "expected is an object such as"),
+        ('{"yaer": 3}', 1, "error: filter['yaer'] tests a field that no document has"),
+        ('{"year": {"$gt": null}}', 1, "error: filter['year']['$gt'] must be a number or a string"),
+    ],
+)
+def test_wrong_filters(plait, made, filter, code, message):
+    failed = plait("search", made, "capital", "--filter", filter)
+    assert (failed.code, failed.out) == (code, "")
+    assert message in failed.err
 
 
 def test_long_and_hostile_texts_are_shown_on_two_lines(plait, tmp_path):

@@ -1,4 +1,4 @@
-"""Commands that change or read what is in an index: index, add, delete, get."""
+"""Commands that put the documents of a source into an index: index, add, upsert."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plait.cli import options
-from plait.cli.output import counted, note, print_document
+from plait.cli.output import counted, note
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -83,40 +83,31 @@ def add(folder: Path, source: str, threads: int | None, no_compact: bool, skip_b
 
 @click.command(cls=options.Command)
 @options.folder
-@options.argument("ids", "[ID]...", "Documents to delete.", nargs=-1)
-@click.option("--ids-from", type=Path, metavar="FILE", help="A file with one id per line to delete as well.")
+@options.source
+@options.threads
 @options.no_compact
-def delete(folder: Path, ids: tuple[str, ...], ids_from: Path | None, no_compact: bool) -> None:
-    """Delete documents by id. Ids that the index does not hold are passed over."""
+@options.skip_bad_lines
+def upsert(folder: Path, source: str, threads: int | None, no_compact: bool, skip_bad_lines: bool) -> None:
+    """Add the documents in SOURCE to an index, in the place of those that have the same ids."""
     from plait import Index
-    from plait.sources import read_lines
 
-    if not ids and ids_from is None:
-        raise click.BadParameter("give at least one ID, or --ids-from")
-    wanted = {*ids}
-    if ids_from is not None:
-        wanted.update(line for _, line in read_lines(ids_from))
     with Index.open(folder, auto_compact=not no_compact) as opened:
-        deleted = opened.delete(sorted(wanted))
-        click.echo(f"deleted {counted(deleted, 'document')} from {folder}, which now holds {len(opened):,}")
-    if deleted < len(wanted):
-        note(f"{counted(len(wanted) - deleted, 'id')} not in the index")
-
-
-@click.command(cls=options.Command)
-@options.folder
-@options.argument("key", "ID", "The document's id.")
-@options.as_json("Print a JSON object.")
-def get(folder: Path, key: str, as_json: bool) -> None:
-    """Show one document: its id, metadata and text."""
-    from plait import Index
-
-    with Index.open(folder) as opened:
-        document = opened.get(key)
-    if document is None:
-        note(f"error: {folder} holds no document with the id {key!r}")
-        raise click.exceptions.Exit(1)
-    print_document(document, as_json=as_json)
+        documents, found = _read(source, skip_bad_lines)
+        if documents.numbered:
+            raise click.BadParameter(f"{source}: the records have no ids, by which they could replace others")
+        with progress_bars() as progress:
+            replaced = opened.upsert(
+                [document.text or "" for document in found],
+                ids=[document.id for document in found],
+                metadata=[document.metadata for document in found],
+                threads=threads,
+                progress=progress,
+            )
+        click.echo(
+            f"added {counted(len(found) - replaced, 'document')} to {folder} and replaced {replaced:,}; "
+            f"it now holds {len(opened):,}"
+        )
+    _report_skipped(documents)
 
 
 def _read(source: str, skip_bad_lines: bool) -> tuple[Documents, list[Document]]:

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, encoders, maintenance, retrieval
+from plait.cli import corpus, documents, encoders, maintenance, retrieval
 from plait.cli.output import note
 from plait.errors import CheckpointWarning, PlaitError
 
@@ -95,8 +95,10 @@ def app() -> None:
 for command in (
     corpus.index,
     corpus.add,
-    corpus.delete,
-    corpus.get,
+    corpus.upsert,
+    documents.delete,
+    documents.get,
+    documents.count,
     retrieval.search,
     retrieval.inspect,
     retrieval.evaluate,

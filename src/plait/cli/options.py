@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,28 @@ def as_json(explained: str) -> Callable[[AnyCommand], AnyCommand]:
     return click.option("--json", "as_json", is_flag=True, help=explained)
 
 
+def _as_filter(context: click.Context, option: click.Parameter, text: str | None) -> dict[str, Any] | None:
+    """Read a filter; what it may hold is for the library to say."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise click.BadParameter(f'expected is an object such as {{"year": {{"$gte": 2020}}}}, not {text}')
+    return value
+
+
+filter_ = click.option(
+    "--filter",
+    metavar="JSON",
+    callback=_as_filter,
+    help="""Only documents whose metadata matches, such as '{"year": {"$gte": 2020}}' (docs/filters.md).""",
+)
+only_ids = click.option(
+    "--id", "ids", metavar="ID", multiple=True, help="Only these documents; may be given several times."
+)
 folder = argument("folder", "DIR", "The index's folder.", type=Path)
 source = argument(
     "source",

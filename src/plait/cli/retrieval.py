@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     help="Queries: .jsonl (_id, text), .tsv (id<TAB>text), or a folder in BEIR's form.",
 )
 @options.run_file
+@options.filter_
+@options.only_ids
 @options.nprobe
 @options.ndocs
 @options.scan
@@ -42,6 +44,8 @@ def search(
     as_json: bool,
     queries: str | None,
     run: Path | None,
+    filter: dict[str, Any] | None,
+    ids: tuple[str, ...],
     nprobe: int | None,
     ndocs: int | None,
     scan: bool | None,
@@ -58,16 +62,18 @@ def search(
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
     with Index.open(folder) as opened:
-        effort = _effort(opened, k, nprobe, ndocs, scan, recall_target)
+        asked = {"threads": threads, **_effort(opened, k, nprobe, ndocs, scan, recall_target)}
+        if filter is not None:
+            asked["filter"] = filter
+        if ids:
+            asked["ids"] = list(ids)
         if query is not None:
-            print_hits(opened.search(query, k, threads=threads, **effort), as_json=as_json)
+            print_hits(opened.search(query, k, **asked), as_json=as_json)
     if queries is not None and run is not None:
-        _search_file(folder, queries, run, k, effort, threads)
+        _search_file(folder, queries, run, k, asked)
 
 
-def _search_file(
-    folder: Path, queries: str, run: Path, k: int, effort: dict[str, Any], threads: int | None
-) -> None:
+def _search_file(folder: Path, queries: str, run: Path, k: int, how: dict[str, Any]) -> None:
     from plait import Index
     from plait.evaluate import run_of, write_run
     from plait.sources import read_queries
@@ -75,7 +81,7 @@ def _search_file(
     asked = read_queries(queries)
     _require_writable(asked)
     with Index.open(folder) as opened, progress_bars() as progress:
-        hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **effort)
+        hits = opened.search_all(list(asked.values()), k, progress=progress, **how)
     write_run(run, run_of(asked, hits))
     click.echo(f"wrote the results of {len(asked):,} queries to {run}")
 

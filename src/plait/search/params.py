@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plait.errors import InvalidParameter
 
@@ -12,6 +12,8 @@ SCAN_TOKENS = 32_768
 #: With ten times the documents 2.5 times the lists are visited, and half as many documents again are rescored
 #: at a time; ten times the hits take twice the lists.
 LISTS, DOCS, HITS = 0.4, 0.176, 0.301
+#: Below this share of the documents no more lists are visited: by then few enough are left to scan.
+SMALLEST_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,14 @@ class SearchParams:
                 raise InvalidParameter(f"{name} must be a whole number of at least 1, not {value!r}")
 
     @classmethod
-    def for_k(cls, k: int, documents: int = 10_000, effort: float = 1.0) -> SearchParams:
+    def for_k(cls, k: int, documents: int = 10_000, effort: float = 1.0, share: float = 1.0) -> SearchParams:
         """Values that find the best ``k`` with a search recall of .98 or more (decisions 0006 and 0012).
 
         Args:
             k: hits wanted.
             documents: in the index.
             effort: 2 looks at twice as much.
+            share: of the documents, those that may be found (decision 0014).
         """
         growth = max(1.0, documents / 10_000)
         ndocs = max(80, 2 * k) * effort
@@ -60,4 +63,16 @@ class SearchParams:
             nprobe=max(1, round(lists * growth**LISTS * effort)),
             ncandidates=max(1, round(max(512, 24 * k) * effort * growth**LISTS)),
             ndocs=max(1, round(ndocs * growth**DOCS)),
-        )
+        ).among(share)
+
+    def among(self, share: float) -> SearchParams:
+        """The same where only a share of the documents may be found: more lists are visited.
+
+        The best ``k`` of a share are about as far down as the best ``k / share`` of all.
+        """
+        return replace(self, nprobe=max(1, round(self.nprobe * wider(share))))
+
+
+def wider(share: float) -> float:
+    """How many times as many lists to visit when only a share of the documents may be found."""
+    return float(max(share, SMALLEST_SHARE) ** -HITS)

@@ -12,7 +12,7 @@ from plait import kernels
 from plait.codec import ScaledCodec
 from plait.errors import IndexCorrupt
 from plait.search.batch import batches
-from plait.search.params import SCAN_TOKENS, SearchParams
+from plait.search.params import SCAN_TOKENS, SearchParams, wider
 from plait.search.pool import Docs, Mask, Pool, in_batches, scores_of, top, top_pools
 from plait.search.residual import ResidualQuery
 from plait.search.scaled import ScaledQuery, refine_all, rescore_all
@@ -110,7 +110,10 @@ def _scan_together(runs: list[_Search], coded: list[tuple[Segment, Mask]]) -> No
 def _scans(params: SearchParams, coded: list[tuple[Segment, Mask]]) -> bool:
     if params.scan is not None:
         return params.scan
-    return sum(_token_count(segment, mask) for segment, mask in coded) <= SCAN_TOKENS
+    allowed = sum(_token_count(segment, mask) for segment, mask in coded)
+    stored = sum(int(segment.offsets[-1]) for segment, _ in coded)
+    # The fewer documents may be found, the more lists are visited for them, and the longer a scan is cheaper.
+    return allowed <= SCAN_TOKENS * wider(allowed / max(1, stored))
 
 
 def _coded(snapshot: Snapshot, masks: list[Mask]) -> list[tuple[Segment, Mask]]:

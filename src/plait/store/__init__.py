@@ -3,6 +3,7 @@
 from plait.store.backups import backup
 from plait.store.catalog import Catalog
 from plait.store.compaction import CompactionReport, compact, due, merge
+from plait.store.conditions import nameable
 from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
 from plait.store.opening import Segment
@@ -28,6 +29,7 @@ __all__ = [
     "compact",
     "due",
     "merge",
+    "nameable",
     "open_snapshot",
     "stats",
     "verify",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,13 @@ from plait.errors import (
     IndexCorrupt,
     IndexNotFound,
     IndexTooNew,
+    InvalidFilter,
     StoreError,
 )
 from plait.store import lock
+from plait.store.conditions import ALWAYS, Condition, condition_of, index_expression, register, undeclared
 from plait.store.connection import connect, read_error
+from plait.store.filters import parse_filter, require_types
 from plait.store.format import (
     APPLICATION_ID,
     FORMAT_VERSION,
@@ -96,10 +99,13 @@ class Catalog:
         self.format_version = format_version
         self.path = catalog_path(folder)
         self._connection = connection
+        register(connection)
 
     @classmethod
     def create(cls, folder: Path, settings: dict[str, Any]) -> None:
         """Make the catalog of a new index, flushed with its folder; there is no index before it is whole.
+
+        Each declared field that has an order gets an index of SQLite's.
 
         Raises:
             StoreError: the system refused.
@@ -125,6 +131,9 @@ class Catalog:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         values = [(key, json.dumps(value)) for key, value in settings.items()]
         connection.executemany("INSERT INTO setting VALUES (?, ?)", values)
+        for number, (name, kind) in enumerate(settings.get("fields", {}).items(), start=1):
+            if kind != "list":
+                connection.execute(f"CREATE INDEX field_{number} ON document ({index_expression(name)})")
         connection.execute("COMMIT")
 
     @classmethod
@@ -289,6 +298,52 @@ class Catalog:
                     found[pid] = Document(key, text, self._metadata(metadata))
         return found
 
+    # Filters ---------------------------------------------------------------------------------
+
+    def condition(self, given: Mapping[str, Any]) -> Condition:
+        """A filter as SQL.
+
+        Raises:
+            InvalidFilter: it is malformed, compares a declared field with what it can't hold, or tests a
+                field that is not declared and that no document has.
+        """
+        fields = self.settings().get("fields", {})
+        node = parse_filter(given)
+        require_types(node, fields)
+        for leaf, present in undeclared(node, fields):
+            if not self._any(present) and self._any(ALWAYS):
+                known = f"; declared are {', '.join(fields)}" if fields else ""
+                raise InvalidFilter(leaf.where, f"tests a field that no document has{known}")
+        return condition_of(node, fields)
+
+    def _any(self, condition: Condition) -> bool:
+        query = f"SELECT 1 FROM document WHERE {condition.sql} LIMIT 1"
+        with self.reading():
+            return self._connection.execute(query, condition.parameters).fetchone() is not None
+
+    def pids_where(self, condition: Condition) -> npt.NDArray[np.int64]:
+        """i64, ascending: the live documents that match."""
+        query = f"SELECT pid FROM document WHERE {condition.sql}"
+        with self.reading():
+            rows = self._connection.execute(query, condition.parameters)
+            return np.sort(np.fromiter((row[0] for row in rows), dtype=np.int64))
+
+    def count_where(self, condition: Condition) -> int:
+        """How many live documents match."""
+        query = f"SELECT count(*) FROM document WHERE {condition.sql}"
+        with self.reading():
+            return int(self._connection.execute(query, condition.parameters).fetchone()[0])
+
+    def page(self, after: int, size: int, condition: Condition) -> dict[int, Document]:
+        """pid -> document: the first ``size`` that match among those with a larger pid, in order."""
+        query = (
+            f"SELECT pid, id, text, metadata FROM document "
+            f"WHERE pid > ? AND ({condition.sql}) ORDER BY pid LIMIT ?"
+        )
+        with self.reading():
+            rows = self._connection.execute(query, (after, *condition.parameters, size)).fetchall()
+            return {pid: Document(key, text, self._metadata(metadata)) for pid, key, text, metadata in rows}
+
     def _metadata(self, text: str | None) -> dict[str, Any]:
         try:
             return json.loads(text) if text else {}
@@ -401,13 +456,18 @@ class Catalog:
             DuplicateId: one of the ids is there already.
         """
         rows = (
-            (pid, doc.id, doc.text, json.dumps(doc.metadata, ensure_ascii=False) if doc.metadata else None)
+            (pid, doc.id, doc.text, _metadata_text(doc.metadata))
             for pid, doc in enumerate(documents, start=first_pid)
         )
         try:
             self._connection.executemany("INSERT INTO document VALUES (?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise DuplicateId(f"an id is in the index already ({error}); nothing was added") from error
+
+    def set_metadata(self, records: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Replace the metadata of documents, by pid."""
+        rows = ((_metadata_text(record), pid) for pid, record in records)
+        self._connection.executemany("UPDATE document SET metadata = ? WHERE pid = ?", rows)
 
     def delete_documents(self, pids: Iterable[int]) -> None:
         """Remove the rows and leave tombstones."""
@@ -421,6 +481,10 @@ class Catalog:
         for part in _parts(pids):
             marks = ",".join("?" * len(part))
             self._connection.execute(f"DELETE FROM tombstone WHERE pid IN ({marks})", part)
+
+
+def _metadata_text(record: Mapping[str, Any]) -> str | None:
+    return json.dumps(record, ensure_ascii=False) if record else None
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,15 @@ from plait.codec import LEVELS, Codec
 from plait.errors import IndexClosed, IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog import Catalog, CodecRow, SegmentRow
+from plait.store.conditions import ALWAYS
 from plait.store.opening import Segment, open_codec, open_segment
 from plait.types import Document
 
 OPEN_TRIES = 5
+#: Filters whose documents are kept for the next search with the same filter.
+FILTERS_KEPT = 8
+#: Documents read at a time when all are wanted.
+DOCUMENTS_PER_PAGE = 1000
 
 
 def open_snapshot(folder: Path, earlier: Snapshot | None = None) -> Snapshot:
@@ -54,6 +59,7 @@ class Snapshot:
     def __init__(self, folder: Path, catalog: Catalog | None = None, earlier: Snapshot | None = None) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._matching: dict[str, npt.NDArray[np.int64]] = {}
         self._owns_catalog = catalog is None
         self._catalog: Catalog | None = catalog or Catalog.open(folder)
         try:
@@ -134,6 +140,43 @@ class Snapshot:
         """Write the catalog, as it was at this moment, into another index's folder."""
         with self._lock:
             self._open_catalog().copy_to(destination)
+
+    def matching(self, filter: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """pids i64, ascending, of the live documents that match a filter.
+
+        Raises:
+            InvalidFilter: it is malformed, or asks for what no document can have.
+        """
+        with self._lock:
+            catalog = self._open_catalog()
+            condition = catalog.condition(filter)
+            key = repr(condition)
+            found = self._matching.pop(key, None)
+            if found is None:
+                found = catalog.pids_where(condition)
+            self._matching[key] = found  # the one used last is the last
+            while len(self._matching) > FILTERS_KEPT:
+                del self._matching[next(iter(self._matching))]
+            return found
+
+    def count(self, filter: Mapping[str, Any]) -> int:
+        """How many live documents match a filter."""
+        with self._lock:
+            catalog = self._open_catalog()
+            return catalog.count_where(catalog.condition(filter))
+
+    def all_documents(self, filter: Mapping[str, Any] | None = None) -> Iterator[Document]:
+        """The live documents that match a filter, in order of insertion, read some at a time."""
+        with self._lock:
+            condition = ALWAYS if filter is None else self._open_catalog().condition(filter)
+        after = 0
+        while True:
+            with self._lock:
+                page = self._open_catalog().page(after, DOCUMENTS_PER_PAGE, condition)
+            if not page:
+                return
+            yield from page.values()
+            after = max(page)
 
     def _open_catalog(self) -> Catalog:
         if self._catalog is None:

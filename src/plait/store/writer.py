@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,10 +96,21 @@ class IndexWriter:
         if taken:
             raise DuplicateId(f"the id {next(iter(taken))!r} is in the index already; nothing was added")
 
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents by id; unknown ids are passed over. Returns how many there were."""
-        pids = sorted(self.catalog.pids_of(set(ids)).values())
-        self.catalog.delete_documents(pids)
+    def delete(self, ids: Iterable[str] | None = None, filter: Mapping[str, Any] | None = None) -> int:
+        """Delete documents by id, by what their metadata holds, or by both; unknown ids are passed over.
+
+        Returns:
+            How many there were.
+        """
+        pids = (
+            None if ids is None else np.array(sorted(self.catalog.pids_of(set(ids)).values()), dtype=np.int64)
+        )
+        if filter is not None:
+            matching = self.catalog.pids_where(self.catalog.condition(filter))
+            pids = matching if pids is None else np.intersect1d(pids, matching, assume_unique=True)
+        if pids is None:
+            return 0
+        self.catalog.delete_documents(pids.tolist())
         self.changed()
         return len(pids)
 

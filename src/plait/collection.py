@@ -1,0 +1,432 @@
+"""An open index without its searches: documents are added, changed, deleted and read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count, repeat
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from plait.encoder import Encoder, load_encoder
+from plait.errors import (
+    DimensionMismatch,
+    EmptyCorpus,
+    EncoderMismatch,
+    InvalidParameter,
+    InvalidVectors,
+    NoEncoder,
+    UnknownId,
+)
+from plait.ingest import MAX_HELD_CHARACTERS, encoded_chunks, sample_texts, sample_vectors, token_chunks
+from plait.inputs import (
+    as_id,
+    as_ids,
+    as_metadata,
+    as_texts,
+    count_documents,
+    require_fields,
+    require_lengths,
+    unique_ids,
+)
+from plait.store import Current, IndexWriter, Snapshot, Transactions, WriteOptions
+from plait.types import Document, FloatArray, TokenEmbeddings
+
+Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
+Progress = Callable[[str, int, int], None]
+Filter = Mapping[str, Any]
+
+
+class Collection:
+    """What ``plait.Index`` is made of, but for searching."""
+
+    def __init__(
+        self, path: Path, encoder: Encoder | None, auto_refresh: bool = True, timeout: float | None = None
+    ) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._encoder = encoder
+        self._timeout = timeout
+        self._current = Current(path, auto_refresh)
+        self._reading = self._current.reading
+        self._transactions = Transactions(path, self._current.latest, self._committed)
+        with self._reading(newest=False) as snapshot:
+            self._dim = snapshot.dim
+            self._encoder_record = snapshot.settings.get("encoder")
+            self._fields: dict[str, str] = snapshot.settings.get("fields") or {}
+
+    def close(self) -> None:
+        """Let go of the files. The index can't be used afterwards."""
+        self._current.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def refresh(self) -> None:
+        """See what other writers have committed since the index was opened or last refreshed."""
+        self._current.refresh()
+
+    # Changing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, timeout: float | None = None) -> Iterator[None]:
+        """Make all changes of the block one commit: all of them, or none if it raises.
+
+        A change that raises is undone alone if the block catches its error. Reading and searching inside
+        the block see the state before it. Changes by other threads wait for its end.
+
+        Args:
+            timeout: seconds to wait for another writer; by default that of the index.
+
+        Raises:
+            IndexLocked: another process or thread is writing, and did not end in time.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        with self._transactions(WriteOptions(timeout=timeout, doing="a transaction")):
+            yield
+
+    @contextmanager
+    def _writing(
+        self, doing: str, threads: int | None = None, progress: Progress | None = None
+    ) -> Iterator[IndexWriter]:
+        with self._transactions(WriteOptions(threads, progress, self._timeout, doing)) as writer:
+            yield writer
+
+    def _committed(self, writer: IndexWriter) -> None:
+        self.refresh()
+
+    def add(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Add documents in one commit: all of them, or none if anything is wrong.
+
+        Args:
+            texts: one string per document. May be left out when ``vectors`` are given.
+            vectors: token vectors of each document, instead of encoding the texts: TokenEmbeddings,
+                or a list of ``[ntokens, dim]`` arrays. Expected to be of length 1.
+            ids: keys of the documents, strings; by default the numbers "0", "1", ... in order of
+                insertion.
+            metadata: one dict per document, of values that JSON can hold.
+            threads: None for all cores.
+            progress: called with a stage ("encode", "train", "compress"), how much is done, and how
+                much there is.
+
+        Returns:
+            The ids of the documents.
+
+        Raises:
+            EmptyCorpus, EmptyText, DuplicateId, DimensionMismatch, NonFiniteVectors, NoEncoder,
+            InvalidParameter, IndexLocked: nothing was added.
+        """
+        documents, given = self._documents_of(texts, vectors, ids, metadata)
+        with self._writing("adding documents", threads, progress) as writer:
+            first = writer.catalog.next_pid() - 1
+            if ids is None:
+                documents = [
+                    Document(str(number), document.text, document.metadata)
+                    for number, document in enumerate(documents, start=first)
+                ]
+            keys = [document.id for document in documents]
+            writer.require_new(keys)  # before the long work
+            self._write(writer, documents, given)
+        return keys
+
+    def upsert(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        ids: Sequence[str],
+        vectors: Vectors | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add documents in one commit; those whose id is in the index replace the ones that have it.
+
+        A document that replaces another one has its text, vectors and metadata and nothing of the other's,
+        and counts as added now: of equal scores it is the last.
+
+        Args:
+            ids: keys of the documents.
+            texts, vectors, metadata, threads, progress: as for ``add``.
+
+        Returns:
+            How many documents were replaced.
+
+        Raises:
+            The errors of ``add``; DuplicateId if an id is given twice. Nothing was changed.
+        """
+        documents, given = self._documents_of(texts, vectors, ids, metadata)
+        with self._writing("replacing documents", threads, progress) as writer:
+            replaced = writer.delete([document.id for document in documents])
+            self._write(writer, documents, given)
+        return replaced
+
+    def _documents_of(
+        self,
+        texts: Sequence[str] | None,
+        vectors: Vectors | None,
+        ids: Sequence[str] | None,
+        metadata: Sequence[Mapping[str, Any] | None] | None,
+    ) -> tuple[list[Document], TokenEmbeddings | None]:
+        """Checked documents, with empty ids if none are given, and checked vectors."""
+        given = None if vectors is None else self._given_documents(vectors)
+        texts = None if texts is None else as_texts(texts, encoded=given is None)
+        number = count_documents(texts, given)
+        require_lengths(number, ids=ids, metadata=metadata)
+        keys = [""] * number if ids is None else unique_ids(ids)
+        records = self._records(metadata or [None] * number)
+        if given is None:
+            self._require_encoder()
+        documents = map(Document, keys, texts or repeat(None, number), records)
+        return list(documents), given
+
+    def _records(self, metadata: Iterable[Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+        records = [as_metadata(record, place) for place, record in enumerate(metadata)]
+        for place, record in enumerate(records):
+            require_fields(record, self._fields, f"metadata[{place}]")
+        return records
+
+    def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
+        if given is not None:
+            chunks = token_chunks(given)
+            writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(given))
+            return
+        encoder = self._require_encoder()
+        texts = [document.text or "" for document in documents]
+
+        def sample() -> FloatArray:
+            return encoder.encode_documents(sample_texts(texts), threads=writer.options.threads).vectors
+
+        fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
+        chunks = encoded_chunks(encoder, texts, writer.options)
+        writer.add(documents, chunks, expected=len(texts), sample=None if fits else sample)
+
+    def add_stream(
+        self,
+        chunks: Iterable[TokenEmbeddings],
+        *,
+        ids: Iterable[str] | None = None,
+        expected: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add documents whose vectors come in chunks, in one commit and in a fixed amount of memory.
+
+        The first two million vectors are held to train the compression on, if it has to be: they should be
+        a fair sample of what follows.
+
+        Args:
+            chunks: token vectors of some documents at a time; read once, as they are needed.
+            ids: keys of the documents, in the same order, read as they are needed; by default the numbers
+                "0", "1", ... in order of insertion.
+            expected: how many documents there will be; sets the number of centroids and the progress.
+            threads, progress: as for ``add``.
+
+        Returns:
+            How many documents were added.
+
+        Raises:
+            EmptyCorpus, DuplicateId, DimensionMismatch, NonFiniteVectors, InvalidVectors,
+            InvalidParameter, IndexLocked: nothing was added.
+        """
+        with self._writing("adding documents", threads, progress) as writer:
+            first = writer.catalog.next_pid() - 1
+            keys = map(str, count(first)) if ids is None else map(as_id, ids, count())
+            checked = (self._given_documents(chunk) for chunk in chunks)
+            added = writer.add(map(Document, keys), checked, expected=expected, endless=ids is None)
+            if not added:
+                raise EmptyCorpus("there are no documents to add")
+        return added
+
+    def update_metadata(
+        self,
+        ids: str | Sequence[str],
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Change the metadata of documents in one commit; texts and vectors stay.
+
+        Args:
+            ids: the key of a document, or of several.
+            metadata: a dict for all of them, or one for each. Its entries are put in the place of those of
+                the same name; an entry of None takes the one of that name away.
+            replace: put the dict in the place of all that there was.
+
+        Raises:
+            UnknownId: one of the ids is not in the index; nothing was changed.
+            InvalidParameter: as for ``add``.
+        """
+        keys = unique_ids(as_ids(ids))
+        if isinstance(metadata, Mapping):
+            metadata = [metadata] * len(keys)
+        require_lengths(len(keys), metadata=metadata)
+        records = self._records(metadata)
+        with self._writing("changing metadata") as writer:
+            pids = writer.catalog.pids_of(keys)
+            missing = next((key for key in keys if key not in pids), None)
+            if missing is not None:
+                raise UnknownId(f"there is no document with the id {missing!r}; nothing was changed")
+            stored = {} if replace else writer.catalog.documents(pids.values())
+            changed = [
+                (pids[key], _merged(stored[pids[key]].metadata if stored else {}, record, replace))
+                for key, record in zip(keys, records, strict=True)
+            ]
+            writer.catalog.set_metadata(changed)
+
+    def delete(self, ids: str | Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
+        """Delete documents in one commit: those of the ids, those that match the filter, or those of the ids
+        that match it.
+
+        Args:
+            ids: the key of a document, or of several; unknown ones are passed over.
+            filter: on metadata, see docs/filters.md. An empty one, which would delete everything, is refused.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidParameter, InvalidFilter, IndexLocked: nothing was deleted.
+        """
+        if ids is None and filter is None:
+            raise InvalidParameter("give ids=, filter=, or both")
+        if filter is not None and not filter:
+            raise InvalidParameter("the filter is empty and would delete every document of the index")
+        keys = None if ids is None else as_ids(ids)
+        with self._writing("deleting documents") as writer:
+            return writer.delete(keys, filter)
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self._reading() as snapshot:
+            return snapshot.ndocs
+
+    def __contains__(self, key: object) -> bool:
+        with self._reading() as snapshot:
+            return isinstance(key, str) and bool(snapshot.pids_of([key]))
+
+    def __iter__(self) -> Iterator[Document]:
+        """All documents in order of insertion, as they were when the iteration began."""
+        return self.documents()
+
+    def documents(self, *, filter: Filter | None = None) -> Iterator[Document]:
+        """The documents that match a filter, in order of insertion, as they were when the iteration began;
+        they are read some at a time.
+        """
+        with self._reading() as snapshot:
+            yield from snapshot.all_documents(filter)
+
+    def ids(self, *, filter: Filter | None = None) -> Iterator[str]:
+        """The ids of the documents that match a filter, in order of insertion."""
+        return (document.id for document in self.documents(filter=filter))
+
+    def count(self, filter: Filter | None = None) -> int:
+        """How many documents match a filter; all, if none is given."""
+        with self._reading() as snapshot:
+            return snapshot.ndocs if filter is None else snapshot.count(filter)
+
+    @overload
+    def get(self, key: str) -> Document | None: ...  # type: ignore[overload-overlap]  # a string is a list of strings
+    @overload
+    def get(self, key: Sequence[str]) -> list[Document | None]: ...
+    def get(self, key: str | Sequence[str]) -> Document | list[Document | None] | None:
+        """The document of an id, or None; of several ids, a list with an entry for each."""
+        keys = as_ids(key)
+        with self._reading() as snapshot:
+            pids = snapshot.pids_of(keys)
+            documents = snapshot.documents(pids.values())
+        found = [documents.get(pids.get(one, -1)) for one in keys]
+        return found[0] if isinstance(key, str) else found
+
+    def __repr__(self) -> str:
+        return f"plait.Index({str(self._path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The index's folder."""
+        return self._path
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The declared fields of the metadata, and the name of the type of each."""
+        return dict(self._fields)
+
+    # Inputs ----------------------------------------------------------------------------------
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder of the index, loaded at first use; None for an index of vectors."""
+        with self._lock, self._reading(newest=False):
+            record = self._encoder_record
+            if self._encoder is None and record is not None:
+                self._encoder = self._require_match(load_encoder(record["path"]))
+            return self._encoder
+
+    def _require_encoder(self) -> Encoder:
+        encoder = self.encoder
+        if encoder is None:
+            raise NoEncoder(f"{self._path} was made for vectors (dim=...): give vectors, not text")
+        return encoder
+
+    def _require_match(self, encoder: Encoder) -> Encoder:
+        record = self._encoder_record
+        if record is None:
+            raise EncoderMismatch(f"{self._path} was made for vectors and has no encoder")
+        if record["fingerprint"] != encoder.fingerprint:
+            raise EncoderMismatch(
+                f"{self._path} was made with the encoder {record['name']!r}, but {encoder.name!r} "
+                f"is another one: its vectors can't be compared with those in the index"
+            )
+        return encoder
+
+    def _given_vectors(self, vectors: Vectors, what: str) -> TokenEmbeddings:
+        if not isinstance(vectors, TokenEmbeddings):
+            vectors = TokenEmbeddings.from_list(vectors, self._dim)
+        if vectors.dim != self._dim:
+            raise DimensionMismatch(expected=self._dim, given=vectors.dim, what=what)
+        vectors.require_finite(what)
+        if len(vectors) and not vectors.doclens.all():
+            raise InvalidVectors(f"{what}[{int(np.argmin(vectors.doclens))}] has no vectors")
+        return vectors
+
+    def _given_documents(self, vectors: Vectors) -> TokenEmbeddings:
+        return self._given_vectors(vectors, "vectors")
+
+
+def allowed_pids(
+    snapshot: Snapshot, ids: Iterable[str] | None, filter: Filter | None
+) -> npt.NDArray[np.int64] | None:
+    """i64, ascending: the documents that a search may find; None for all."""
+    if ids is None:
+        return None if filter is None else snapshot.matching(filter)
+    if isinstance(ids, str):
+        raise InvalidParameter("ids must be a list of ids, not one string")
+    listed = np.array(sorted(set(snapshot.pids_of(set(ids)).values())), dtype=np.int64)
+    if filter is None:
+        return listed
+    return np.intersect1d(listed, snapshot.matching(filter), assume_unique=True)
+
+
+def _merged(stored: Mapping[str, Any], record: Mapping[str, Any], replace: bool) -> dict[str, Any]:
+    merged = dict(record) if replace else {**stored, **record}
+    taken = () if replace else tuple(name for name, value in record.items() if value is None)
+    return {name: value for name, value in merged.items() if name not in taken}
