@@ -384,14 +384,28 @@ class Collection:
     def _require_encoder(self) -> Encoder:
         encoder = self.encoder
         if encoder is None:
-            raise NoEncoder(f"{self._path} was made for vectors (dim=...): give vectors, not text")
+            with self._reading(newest=False) as snapshot:
+                origin = snapshot.settings.get("imported") or {}
+            made = (
+                f" by {origin.get('checkpoint') or 'its checkpoint'}, of {origin['tool']}" if origin else ""
+            )
+            raise NoEncoder(
+                f"{self._path} was made for vectors{made} (dim=...): give vectors, not text, or open it with "
+                f"model=, the checkpoint that they came from"
+            )
         return encoder
 
     def _require_match(self, encoder: Encoder) -> Encoder:
         record = self._encoder_record
-        if record is None:
-            raise EncoderMismatch(f"{self._path} was made for vectors and has no encoder")
-        if record["fingerprint"] != encoder.fingerprint:
+        if record is None:  # the caller says which model the vectors came from
+            with self._reading(newest=False) as snapshot:
+                dim = snapshot.dim
+            if encoder.dim != dim:
+                raise EncoderMismatch(
+                    f"{self._path} holds vectors of {dim} components, but {encoder.name!r} gives "
+                    f"{encoder.dim}: it is not the model that they came from"
+                )
+        elif record["fingerprint"] != encoder.fingerprint:
             raise EncoderMismatch(
                 f"{self._path} was made with the encoder {record['name']!r}, but {encoder.name!r} "
                 f"is another one: its vectors can't be compared with those in the index"

@@ -13,7 +13,8 @@ PlaitError
 │   └── UnknownId                there is no document of that id to change
 ├── SourceError                  a corpus, query or judgement file can't be used
 │   ├── SourceNotFound           (also a FileNotFoundError)
-│   └── BadRecord                one record is broken: names the file and the line
+│   ├── BadRecord                one record is broken: names the file and the line
+│   └── ForeignIndexError        an index of another tool can't be read: names the file
 ├── CheckpointError              an encoder folder is incomplete, or its settings contradict
 ├── TensorFileError              a file of tensors is damaged, or holds what is not read: names the file
 ├── StoreError
@@ -28,6 +29,7 @@ PlaitError
 └── MissingExtra                 an optional package is not installed: names the pip command
 
 CheckpointWarning (a UserWarning) tells what was assumed about a checkpoint, or is done otherwise here.
+ForeignIndexWarning (a UserWarning) tells what of another tool's index was not taken over.
 """
 
 from __future__ import annotations
@@ -107,8 +109,21 @@ class BadRecord(SourceError):
         self.reason = reason
 
 
+class ForeignIndexError(SourceError):
+    """An index of another tool is damaged, mixed with another, or not known."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
 class CheckpointError(PlaitError):
     """An encoder can't be loaded from this folder."""
+
+
+class ForeignIndexWarning(UserWarning):
+    """What of an index of another tool was not taken over."""
 
 
 class CheckpointWarning(UserWarning):

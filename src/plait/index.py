@@ -386,6 +386,12 @@ class Index(Collection):
         with self._reading() as snapshot:
             return export_documents(snapshot, file, vectors=vectors, progress=progress)
 
+    @property
+    def origin(self) -> dict[str, Any] | None:
+        """The ``tool`` the index was imported from and the ``checkpoint`` that the tool names, or None."""
+        with self._reading() as snapshot:
+            return snapshot.settings.get("imported")
+
     def stats(self) -> IndexStats:
         """Figures about the index: documents, tokens, bytes ..."""
         with self._reading() as snapshot:

@@ -67,14 +67,22 @@ def index(
 @click.command(cls=options.Command)
 @options.folder
 @options.source
+@options.model
 @options.threads
 @options.no_compact
 @options.skip_bad_lines
-def add(folder: Path, source: str, threads: int | None, no_compact: bool, skip_bad_lines: bool) -> None:
+def add(
+    folder: Path,
+    source: str,
+    model: str | None,
+    threads: int | None,
+    no_compact: bool,
+    skip_bad_lines: bool,
+) -> None:
     """Add the documents in SOURCE to an index: all of them, or none."""
     from plait import Index
 
-    with Index.open(folder, auto_compact=not no_compact) as opened:
+    with Index.open(folder, model=model, auto_compact=not no_compact) as opened:
         documents, found = _read(source, skip_bad_lines)
         _add(opened, documents, found, threads)
         click.echo(f"added {counted(len(found), 'document')} to {folder}, which now holds {len(opened):,}")
@@ -140,7 +148,7 @@ def _new_index(folder: Path, model: str | None, level: str | None, nbits: int | 
     from plait import Index
     from plait.errors import IndexAlreadyExists
 
-    _clear_remains(folder)
+    clear_remains(folder)
     ours = not folder.exists()
     try:
         with Index.create(folder, model, level=level, nbits=nbits) as created:
@@ -154,7 +162,7 @@ def _new_index(folder: Path, model: str | None, level: str | None, nbits: int | 
         raise
 
 
-def _clear_remains(folder: Path) -> None:
+def clear_remains(folder: Path) -> None:
     """Remove an index without documents, left by a run that was killed; refuse one that holds some."""
     from plait.errors import IndexAlreadyExists, IndexNotFound
     from plait.store import writing

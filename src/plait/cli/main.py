@@ -17,9 +17,9 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, documents, encoders, maintenance, retrieval
+from plait.cli import corpus, documents, encoders, foreign, maintenance, retrieval
 from plait.cli.output import note
-from plait.errors import CheckpointWarning, PlaitError
+from plait.errors import CheckpointWarning, ForeignIndexWarning, PlaitError
 
 _DATABASE = "sqlite3"
 
@@ -59,13 +59,14 @@ def _warnings_as_notes() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, CheckpointWarning):
+            if issubclass(category, CheckpointWarning | ForeignIndexWarning):
                 note(f"warning: {message}")
             else:
                 usual(message, category, *place, **more)
 
         warnings.showwarning = show
         warnings.simplefilter("always", CheckpointWarning)
+        warnings.simplefilter("always", ForeignIndexWarning)
         yield
 
 
@@ -94,6 +95,7 @@ def app() -> None:
 
 for command in (
     corpus.index,
+    foreign.import_,
     corpus.add,
     corpus.upsert,
     documents.delete,

@@ -90,6 +90,11 @@ no_compact = click.option(
 skip_bad_lines = click.option(
     "--skip-bad-lines", is_flag=True, help="Leave broken records out and say how many, instead of stopping."
 )
+model = click.option(
+    "--model",
+    metavar="CHECKPOINT",
+    help="The checkpoint of the index's vectors, if it has moved or the index names none.",
+)
 run_file = click.option("--run", type=Path, metavar="FILE", help="Write the results as a TREC run.")
 nprobe = click.option(
     "--nprobe",

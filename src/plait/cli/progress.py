@@ -16,6 +16,7 @@ _STAGES = {
     "encode": ("encoding", " texts"),
     "train": ("training the codec", " rounds"),
     "compress": ("compressing", " texts"),
+    "import": ("taking over", " texts"),
     "merge": ("merging segments", " texts"),
     "copy": ("copying", " bytes"),
     "export": ("writing", " texts"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.ndocs
 @options.scan
 @options.recall_target
+@options.model
 @options.threads
 def search(
     folder: Path,
@@ -50,6 +51,7 @@ def search(
     ndocs: int | None,
     scan: bool | None,
     recall_target: float | None,
+    model: str | None,
     threads: int | None,
 ) -> None:
     """Search with one QUERY, or with all of --queries into --run."""
@@ -61,7 +63,7 @@ def search(
         raise click.BadParameter("--queries FILE and --run FILE belong together")
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
-    with Index.open(folder) as opened:
+    with Index.open(folder, model=model) as opened:
         asked = {"threads": threads, **_effort(opened, k, nprobe, ndocs, scan, recall_target)}
         if filter is not None:
             asked["filter"] = filter
@@ -70,17 +72,19 @@ def search(
         if query is not None:
             print_hits(opened.search(query, k, **asked), as_json=as_json)
     if queries is not None and run is not None:
-        _search_file(folder, queries, run, k, asked)
+        _search_file(folder, model, queries, run, k, asked)
 
 
-def _search_file(folder: Path, queries: str, run: Path, k: int, how: dict[str, Any]) -> None:
+def _search_file(
+    folder: Path, model: str | None, queries: str, run: Path, k: int, how: dict[str, Any]
+) -> None:
     from plait import Index
     from plait.evaluate import run_of, write_run
     from plait.sources import read_queries
 
     asked = read_queries(queries)
     _require_writable(asked)
-    with Index.open(folder) as opened, progress_bars() as progress:
+    with Index.open(folder, model=model) as opened, progress_bars() as progress:
         hits = opened.search_all(list(asked.values()), k, progress=progress, **how)
     write_run(run, run_of(asked, hits))
     click.echo(f"wrote the results of {len(asked):,} queries to {run}")

@@ -164,6 +164,9 @@ class IndexWriter:
         ntokens: int,
         chunks: Iterable[tuple[ResidualTokens, npt.NDArray[np.int64]]],
         documents: Iterable[Document],
+        *,
+        stage: str = "compress",
+        expected: int | None = None,
     ) -> int:
         """Add documents whose tokens another tool has compressed, as one segment with its codec.
 
@@ -172,6 +175,8 @@ class IndexWriter:
             ntokens: how many there are in all.
             chunks: the tokens of some documents at a time, and the lengths i64 of these documents.
             documents: keys, texts and metadata, one for each length; both are read as they are needed.
+            stage: what the work is called in reports of progress.
+            expected: how many documents there will be, for the same.
 
         Returns:
             How many documents were added.
@@ -187,7 +192,7 @@ class IndexWriter:
                 self._add_documents(first_pid + segment.ndocs, rows, len(doclens))
                 segment.adopt(tokens, doclens)
                 if self.options.progress:
-                    self.options.progress("adopt", segment.ndocs, segment.ndocs)
+                    self.options.progress(stage, segment.ndocs, expected or segment.ndocs)
             self.finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64))
         self.added = True
         self.changed()
@@ -289,10 +294,11 @@ class IndexWriter:
     @contextmanager
     def new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
         """Files of a segment whose number in the catalog is that of the folder."""
+        dim = self.snapshot.dim  # of the state before the new segment is listed
         segment = self.catalog.add_segment(number)
         folder = layout.segment_path(self.folder, segment)
         self._made.append(folder)
-        writer = SegmentWriter(folder, codec, self.snapshot.dim)
+        writer = SegmentWriter(folder, codec, dim)
         try:
             yield writer
         finally:
