@@ -15,7 +15,7 @@ REPLAYS ?= 2000
 SEED ?= 1
 SOURCES := src tests examples benchmarks scripts
 
-.PHONY: help demo test test-slow crash check lint types imports docs bench format weight cross clean
+.PHONY: help demo test test-slow crash check lint types imports docs bench format parity weight cross clean
 help:
 	@echo "make demo       index and search the bundled Cranfield collection"
 	@echo "make test       run the tests"
@@ -23,6 +23,7 @@ help:
 	@echo "make crash      kill writers and cut the power; KILLS=2000 REPLAYS=2000 SEED=1"
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
 	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
+	@echo "make parity PARITY=folder   compare encoders with colbert-ai, PyLate and sentence-transformers"
 	@echo "make weight     size of a base installation"
 	@echo "make cross      compile the kernels for aarch64, and run them in qemu"
 
@@ -75,6 +76,11 @@ bench: $(VENV)/.dev
 	@test -n "$(DATA)" || { echo "say where the data sets are: make bench DATA=folder"; exit 2; }
 	$(PY) benchmarks/run.py $(DATA) --sizes $(SIZES) $(if $(ONLY),--only $(ONLY)) $(if $(WORK),--work $(WORK))
 	$(PY) benchmarks/report.py README.md docs/benchmarks.md
+
+# Compares with the libraries that checkpoints come from; PARITY is a folder for their environments (3 GB).
+parity: $(VENV)/.dev
+	@test -n "$(PARITY)" || { echo "say where environments can be made: make parity PARITY=folder"; exit 2; }
+	$(PY) scripts/make_parity_goldens.py $(PARITY)
 
 weight: $(VENV)/.base
 	@scripts/weight.sh

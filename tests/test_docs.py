@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,26 @@ def test_python_examples_run_in_order(page: str, tmp_path: Path):
     )
     assert result.returncode == 0, result.stderr
     assert {"docs/filters.md": "filter['yaer'] tests a field"}.get(page, "Paris") in result.stdout
+
+
+def test_the_page_on_checkpoints_runs(tmp_path: Path):
+    page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "tests" / "golden" / "parity" / "pylate-bert", tmp_path / "my_colbert")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    for kind, command in (("python", [sys.executable, "-W", "error", "-c"]), ("bash", ["bash", "-e", "-c"])):
+        blocks = re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        result = subprocess.run(
+            [*command, "\n".join(blocks)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert blocks
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "my_encoder" / "model.onnx").is_file()
 
 
 def test_architecture_names_every_part():

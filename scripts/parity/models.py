@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 
@@ -17,7 +18,6 @@ TEXT = [
     "search query: how do cells get energy? document: mitochondria produce energy - most of it.",
 ]
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-WORDS = 200
 
 
 def save(family: str, folder: Path, seed: int) -> None:
@@ -113,17 +113,18 @@ def modernbert(vocabulary: int, padding: int) -> torch.nn.Module:
     return transformers.ModernBertModel(config)
 
 
+def _words(text: str) -> list[str]:
+    """Words of two letters or more, in order: a trainer's choice would not be the same in every run."""
+    return sorted(set(re.findall(r"[^\W\d_]{2,}", text)))[:90]
+
+
 def word_pieces() -> transformers.PreTrainedTokenizerBase:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"[unused{n}]" for n in range(4))]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # Words of BERT's list that its tokenizer does not give for the text "[unused0]": no special tokens.
-    trainer = trainers.WordPieceTrainer(vocab_size=WORDS, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(TEXT, trainer)
-    words = tokenizer.get_vocab()
-    for symbol in string.punctuation:  # else colbert-ai and PyLate leave out every unknown word with them
-        words.setdefault(symbol, len(words))
+    text = normalizers.BertNormalizer(lowercase=True).normalize_str(" ".join(TEXT))
+    letters = sorted({letter for letter in text if letter.isalpha()})
+    # All of string.punctuation, else colbert-ai and PyLate leave out every unknown word with it.
+    pieces = [*special, *string.punctuation, *letters, *(f"##{letter}" for letter in letters), *_words(text)]
+    words = {piece: place for place, piece in enumerate(pieces)}
     plain = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
     plain.normalizer = normalizers.BertNormalizer(lowercase=True)
     plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -148,7 +149,7 @@ def byte_pairs() -> transformers.PreTrainedTokenizerBase:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=WORDS + 100,
+        vocab_size=300,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -172,14 +173,14 @@ def byte_pairs() -> transformers.PreTrainedTokenizerBase:
 def unigrams() -> transformers.PreTrainedTokenizerBase:
     """As XLM-R: pieces of sentences, a blank is a letter."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = Tokenizer(models.Unigram())
+    letters = sorted({letter for letter in "".join(TEXT) if not letter.isspace()})
+    pieces = [(token, 0.0) for token in special] + [(letter, -9.0) for letter in ["\u2581", *letters]]
+    pieces += [(f"\u2581{word}", -3.0 - place / 50) for place, word in enumerate(_words(" ".join(TEXT)))]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.add_special_tokens(special)
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=WORDS, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(TEXT, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )

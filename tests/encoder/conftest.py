@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from plait.encoder import OnnxEncoder, load_encoder
+from plait.encoder import CheckpointEncoder, load_encoder
 from tests.encoder.onnx_bytes import tiny_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[Q]", "[D]", *"abcdefghi!.,-", "##a"]
@@ -62,13 +62,13 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def tiny(folder: Callable[..., Path]) -> Callable[..., OnnxEncoder]:
+def tiny(folder: Callable[..., Path]) -> Callable[..., CheckpointEncoder]:
     """Loads the tiny encoder with the settings given."""
     return lambda **changes: load_encoder(folder(**changes))
 
 
 @pytest.fixture(scope="session")
-def builtin() -> OnnxEncoder:
+def builtin() -> CheckpointEncoder:
     return load_encoder()
 
 

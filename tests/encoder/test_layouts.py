@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from plait.encoder import OnnxEncoder, convert, load_encoder, read_checkpoint
+from plait.encoder import CheckpointEncoder, convert, load_encoder, read_checkpoint
 from plait.errors import CheckpointError, CheckpointWarning, InvalidParameter, MissingExtra, SourceNotFound
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "parity"
@@ -39,7 +39,7 @@ def copy(tmp_path):
     return make
 
 
-def loaded(folder: Path) -> tuple[OnnxEncoder, list[str]]:
+def loaded(folder: Path) -> tuple[CheckpointEncoder, list[str]]:
     """The encoder and what was warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -451,6 +451,16 @@ def test_an_index_notices_a_changed_checkpoint(copy, tmp_path):
     settings.write_text(settings.read_text().replace('"document_length": 40', '"document_length": 20'))
     with plait.Index.open(tmp_path / "index") as index, pytest.raises(plait.errors.EncoderMismatch):
         index.search("capital", k=1)
+
+
+def test_a_network_that_only_torch_runs_names_the_command(copy, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    folder = copy("st-bert", "config.json", model_type="mpnet")
+    with pytest.raises(MissingExtra, match=r"model_type is 'mpnet'.*pip install 'plait\[torch\]'") as raised:
+        load_encoder(folder)
+    assert str(folder / "config.json") in str(raised.value)
+    with pytest.raises(CheckpointError, match=r"model_type is 'mpnet'; only bert, .* can be converted"):
+        convert(folder, tmp_path / "out")
 
 
 def test_read_checkpoint_says_what_it_looked_for(tmp_path):

@@ -2,16 +2,16 @@
 
 from plait.encoder.checkpoint import LAYOUTS, Checkpoint, Layout, read_checkpoint
 from plait.encoder.hub import lasting_name
-from plait.encoder.model import Encoder, OnnxEncoder, check_texts, convert, load_encoder
+from plait.encoder.model import CheckpointEncoder, Encoder, check_texts, convert, load_encoder
 from plait.encoder.settings import EncoderSettings
 
 __all__ = [
     "LAYOUTS",
     "Checkpoint",
+    "CheckpointEncoder",
     "Encoder",
     "EncoderSettings",
     "Layout",
-    "OnnxEncoder",
     "check_texts",
     "convert",
     "lasting_name",

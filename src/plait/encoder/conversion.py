@@ -66,6 +66,13 @@ def write_converted(checkpoint: Checkpoint, output: Path, precision: Precision) 
         raise InvalidParameter(f"{output} exists already; give a new folder")
     if isinstance(checkpoint.network, Path):
         raise CheckpointError(f"{checkpoint.network} is an ONNX graph already: there is nothing to convert")
+    if not can_be_built(checkpoint.network):
+        config = checkpoint.network.config
+        raise config.error(
+            "model_type",
+            f"is {config.text('model_type')!r}; only {', '.join(FAMILIES)} can be converted, others are run "
+            f"by torch",
+        )
     with _new_folder(output) as new:
         _write_graph(checkpoint, checkpoint.network, new / GRAPH, precision)
         read_tokenizer(checkpoint.tokenizer).save(str(new / "tokenizer.json"))

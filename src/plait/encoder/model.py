@@ -7,26 +7,24 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from plait.encoder.checkpoint import BUILTIN, Checkpoint, read_checkpoint
-from plait.encoder.conversion import cached_graph, write_converted
+from plait.encoder.conversion import can_be_built, write_converted
 from plait.encoder.hub import local_folder
+from plait.encoder.layouts.layout import NetworkFiles
+from plait.encoder.onnx_network import OnnxNetwork
 from plait.encoder.settings import EncoderSettings
 from plait.encoder.tokenizer import TextTokenizer, TokenizedText
 from plait.errors import CheckpointError, CheckpointWarning, EmptyText, InvalidParameter
 from plait.threads import map_threads
 from plait.types import FloatArray, TokenEmbeddings
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of texts done and the number of texts in all."""
 
-INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 SMALLEST_NORM = np.float32(1e-12)
 
 
@@ -61,18 +59,29 @@ class Encoder(Protocol):
         ...
 
 
-class OnnxEncoder:
-    """An encoder whose network is an ONNX graph on the CPU. Safe to use from several threads.
+class Network(Protocol):
+    """What an encoder asks of a network, whatever runs it."""
+
+    path: Path
+
+    def run(self, text: TokenizedText) -> FloatArray:
+        """The vectors of all tokens of a text: f32 ``[tokens, dim]``."""
+        ...
+
+
+class CheckpointEncoder:
+    """ColBERT's rules around the network of a checkpoint. Safe to use from several threads.
 
     Each text is run alone, so its vectors have the same bits whatever else is in the call and however many
     threads there are (docs/decisions/0005-batch-invariant-encoding.md).
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Load the network and the tokeniser; a network that is no ONNX graph yet is built (``conversion``).
+        """Load the tokeniser and the network, which is built if it is no ONNX graph yet (``conversion``).
 
         Raises:
             CheckpointError: a file can't be read, or the network does not fit the settings.
+            MissingExtra: the network is of a kind that only torch runs, which is not installed.
         """
         self._checkpoint = checkpoint
         try:
@@ -81,9 +90,7 @@ class OnnxEncoder:
             if str(error).startswith(str(checkpoint.tokenizer)):
                 raise
             raise CheckpointError(f"{checkpoint.settings_file}: {error}") from None
-        self._model = cached_graph(checkpoint)
-        self._session = _open_session(self._model)
-        self._inputs = _check_graph(self._session, self._model, checkpoint)
+        self._network = _open_network(checkpoint)
 
     @property
     def settings(self) -> EncoderSettings:
@@ -145,28 +152,22 @@ class OnnxEncoder:
 
     def _encode(self, text: TokenizedText) -> FloatArray:
         """One text's vectors, f32 ``[kept tokens, dim]``."""
-        values = {
-            "input_ids": text.ids[None],
-            "attention_mask": text.attended[None],
-            "token_type_ids": np.zeros((1, len(text.ids)), dtype=np.int64),
-        }
         try:
-            outputs = self._session.run(None, {name: values[name] for name in self._inputs})
+            vectors = self._network.run(text)
         except Exception as error:
             raise CheckpointError(
-                f"{self._model}: failed on a text of {len(text.ids)} tokens ({error})"
+                f"{self._network.path}: failed on a text of {len(text.ids)} tokens ({error})"
             ) from error
-        vectors = np.asarray(outputs[0], dtype=np.float32)
-        if vectors.shape != (1, len(text.ids), self.dim):
+        if vectors.shape != (len(text.ids), self.dim):
             raise CheckpointError(
-                f"{self._model}: gave the shape {vectors.shape} for {len(text.ids)} tokens, "
+                f"{self._network.path}: gave the shape {vectors.shape} for {len(text.ids)} tokens, "
                 f"but dim in {self._checkpoint.settings_file.name} is {self.dim}"
             )
-        kept = vectors[0][text.kept]
+        kept = vectors[text.kept]
         return unit_length(kept) if self.settings.normalise else kept
 
 
-def load_encoder(path: str | os.PathLike[str] | None = None) -> OnnxEncoder:
+def load_encoder(path: str | os.PathLike[str] | None = None) -> CheckpointEncoder:
     """Load an encoder from a folder, or the built-in one.
 
     What had to be assumed is told by a ``CheckpointWarning``.
@@ -179,7 +180,7 @@ def load_encoder(path: str | os.PathLike[str] | None = None) -> OnnxEncoder:
         SourceNotFound: there is no such folder, and the hub has no such name or can't be reached.
         CheckpointError: a file is missing or broken, or the settings contradict; the file is named.
     """
-    return OnnxEncoder(read_checkpoint(BUILTIN) if path is None else _read(path))
+    return CheckpointEncoder(read_checkpoint(BUILTIN) if path is None else _read(path))
 
 
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, int8: bool = False) -> None:
@@ -213,36 +214,14 @@ def unit_length(vectors: FloatArray) -> FloatArray:
     return scaled
 
 
-def _open_session(path: Path) -> InferenceSession:
-    """One thread inside a run, since the texts are spread over threads; idle threads do not spin."""
-    import onnxruntime
+def _open_network(checkpoint: Checkpoint) -> Network:
+    """ONNX Runtime for graphs and for what can be made one; torch, if it is installed, for all others."""
+    network = checkpoint.network
+    if isinstance(network, NetworkFiles) and not can_be_built(network):
+        from plait.encoder.torch_network import TorchNetwork
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise CheckpointError(f"{path}: can't be read as an ONNX model ({error})") from error
-
-
-def _check_graph(session: InferenceSession, model: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The graph's inputs, after checking that they and its output are what is expected."""
-    inputs = tuple(node.name for node in session.get_inputs())
-    if "input_ids" not in inputs or not INPUTS.issuperset(inputs):
-        raise CheckpointError(
-            f"{model}: takes the inputs {', '.join(inputs)}, but input_ids, attention_mask and "
-            f"token_type_ids are expected"
-        )
-    shape = session.get_outputs()[0].shape
-    if len(shape) != 3 or (isinstance(shape[2], int) and shape[2] != checkpoint.settings.dim):
-        raise CheckpointError(
-            f"{model}: gives an output of the shape {shape}, but [texts, tokens, dim] is "
-            f"expected, and dim in {checkpoint.settings_file.name} is {checkpoint.settings.dim}"
-        )
-    return inputs
+        return TorchNetwork(checkpoint, network)
+    return OnnxNetwork(checkpoint)
 
 
 def check_texts(texts: Sequence[str], name: str) -> list[str]:

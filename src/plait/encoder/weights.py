@@ -81,9 +81,10 @@ class Weights:
                 f"{self._where[name]}: {name} has the shape {list(stored.shape)}, but the settings ask for "
                 f"{list(shape)}"
             )
+        kind = stored.kind if isinstance(stored, _Stored) else stored.dtype.name
+        if kind not in _KINDS and kind not in ("float16", "float32", "float64"):
+            raise CheckpointError(f"{self._where[name]}: {name} holds {kind}, not floats of 16 to 64 bits")
         values = stored.read() if isinstance(stored, _Stored) else stored
-        if values.dtype.kind != "f":
-            raise CheckpointError(f"{self._where[name]}: {name} holds {values.dtype}, not floats")
         return np.ascontiguousarray(values, dtype=np.float32)
 
     def _require(self, name: str) -> _Stored | np.ndarray[Any, Any]:
@@ -103,8 +104,6 @@ class _Stored:
     start: int
 
     def read(self) -> np.ndarray[Any, Any]:
-        if self.kind not in _KINDS:
-            return np.empty(0, np.int64)  # an integer: refused by the caller, by its dtype
         count = math.prod(self.shape)
         if count == 0:
             return np.zeros(self.shape, np.float32)
