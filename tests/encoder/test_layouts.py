@@ -79,6 +79,23 @@ def test_a_marker_that_the_vocabulary_lacks_is_the_unknown_token_as_in_colbert_a
     assert encoder.settings.query_prefix == "[UNK]"
 
 
+def test_a_folder_with_the_settings_of_two_libraries(copy, tmp_path):
+    folder = copy("stanford-bert")
+    for file in ("modules.json", "config_sentence_transformers.json"):
+        shutil.copy(GOLDEN / "pylate-bert" / file, folder)
+    (folder / "1_Dense").mkdir()
+    shutil.copy(GOLDEN / "pylate-bert" / "1_Dense" / "config.json", folder / "1_Dense")
+    shutil.copy(GOLDEN / "pylate-bert" / "1_Dense" / "model.safetensors", folder / "1_Dense")
+    path = folder / "config_sentence_transformers.json"
+    values = json.loads(path.read_text()) | {"query_prefix": "[unused0]", "document_prefix": "[unused1]"}
+    path.write_text(json.dumps(values | {"document_length": 30}))
+    encoder, said = loaded(folder)
+    assert encoder.settings.document_length == 30
+    assert [line.partition(": ")[2] for line in said] == [
+        f"document_length is 30, but {folder / 'artifact.metadata'} says 40; the former is taken"
+    ]
+
+
 def test_settings_that_pylate_did_not_write_are_its_defaults(copy):
     encoder, said = loaded(
         copy("pylate-bert", "config_sentence_transformers.json", query_length=..., skiplist_words=None)
@@ -132,6 +149,8 @@ def test_prompts_of_pylate_are_not_used_unless_one_is_the_default(copy):
         ),
         ("stanford-bert", "config.json", {"max_position_embeddings": 1 << 20}, "position_embeddings.weight"),
         ("stanford-bert", "config.json", {"layer_norm_eps": "small"}, "layer_norm_eps"),
+        ("stanford-bert", "config.json", {"is_decoder": True}, "is_decoder is true"),
+        ("stanford-bert", "config.json", {"auto_map": {"AutoModel": "x--y.Z"}}, "auto_map names code"),
         ("pylate-bert", "1_Dense/config.json", {"out_features": 8}, "linear.weight has the shape"),
         (
             "pylate-bert",

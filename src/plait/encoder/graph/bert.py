@@ -12,6 +12,8 @@ MARK = "embeddings.word_embeddings.weight"
 def bert(network: Network) -> tuple[str, int]:
     """Add the network; gives its last hidden state ``[texts, tokens, width]`` and its width."""
     config = network.config
+    if config.flag("is_decoder", False):
+        raise config.error("is_decoder", "is true; only networks that see the whole text are built")
     inputs = network.inputs()
     width = config.count("hidden_size")
     narrow = config.count("embedding_size", width) if network.has("embeddings_project.weight") else width

@@ -74,6 +74,8 @@ def _theta(config: JsonFile, kind: str) -> float:
         if part.text("rope_type", "default") != "default":
             raise part.error("rope_type", f"is {part.text('rope_type')!r}; only 'default' is built")
         return part.number("rope_theta", config.number(key, default))
+    if kind == LOCAL and config.values.get(key, default) is None:  # transformers 4: the same as globally
+        return _theta(config, GLOBAL)
     return config.number(key, default)
 
 

@@ -13,9 +13,9 @@ from plait.encoder.weights import Weights
 from plait.types import FloatArray
 
 Precision: TypeAlias = Literal["f32", "int8"]
-LARGEST_LEVEL = 63
-"""8-bit weights use 7 bits: without VNNI, AVX2 adds pairs of u8 x s8 products in 16 bits, which would
-saturate."""
+LARGEST_LEVEL = 127
+LARGEST_PAIR = 128
+"""Without VNNI, AVX2 adds u8 x s8 products of neighbours in 16 bits: 255 x 128 does not saturate."""
 UNSEEN = float(np.finfo(np.float32).min)
 
 _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -88,7 +88,7 @@ class Network:
         graph = self.graph
         if self.precision == "f32":
             return graph.add("Gather", graph.constant(table), ids, axis=0)
-        levels, scales = quantise(table, axis=1)
+        levels, scales = quantise(table, pairs=False)
         found = graph.add("Cast", graph.add("Gather", graph.constant(levels, "int8"), ids, axis=0), to=1)
         return graph.add("Mul", found, graph.add("Gather", graph.constant(scales), ids, axis=0))
 
@@ -179,7 +179,7 @@ class Network:
         if value not in self._quantised:
             self._quantised[value] = graph.add_many("DynamicQuantizeLinear", 3, value)
         whole, scale, zero = self._quantised[value]
-        levels, scales = quantise(weight, axis=1)
+        levels, scales = quantise(weight, pairs=True)
         product = graph.add(
             "MatMulInteger", whole, graph.constant(levels.T, "int8"), zero, graph.constant(0, "int8")
         )
@@ -187,8 +187,19 @@ class Network:
         return graph.add("Mul", graph.add("Cast", product, to=1), factor)
 
 
-def quantise(values: FloatArray, axis: int) -> tuple[np.ndarray[Any, np.dtype[np.int8]], FloatArray]:
-    """Whole numbers of at most 7 bits and the f32 scale along ``axis`` that gives the values back."""
-    scales = np.abs(values).max(axis=axis, keepdims=True) / np.float32(LARGEST_LEVEL)
+def quantise(values: FloatArray, pairs: bool) -> tuple[np.ndarray[Any, np.dtype[np.int8]], FloatArray]:
+    """Whole numbers of 8 bits, and the f32 scale of each row that gives the values back.
+
+    Args:
+        values: f32 ``[rows, columns]``.
+        pairs: whether columns 2n and 2n + 1 together may have ``LARGEST_PAIR`` at most.
+    """
+    sizes = np.abs(values)
+    scales = sizes.max(axis=1, keepdims=True) / np.float32(LARGEST_LEVEL)
+    if pairs:
+        even = sizes[:, : sizes.shape[1] // 2 * 2]
+        sums = (even[:, ::2] + even[:, 1::2]).max(axis=1, keepdims=True, initial=0)
+        # Less one, for both may be rounded up.
+        scales = np.maximum(scales, sums / np.float32(LARGEST_PAIR - 1))
     scales[scales == 0] = 1
     return np.rint(values / scales).astype(np.int8), scales.astype(np.float32)
