@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import count, repeat
 from pathlib import Path
@@ -35,10 +35,22 @@ from plait.inputs import (
     unique_ids,
 )
 from plait.store import Current, IndexWriter, Snapshot, Transactions, WriteOptions
+from plait.streaming import (
+    BATCH,
+    Item,
+    Progress,
+    VectorStream,
+    as_document,
+    batches,
+    expected_documents,
+    further,
+    require_batch_size,
+)
 from plait.types import Document, FloatArray, TokenEmbeddings
 
 Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
-Progress = Callable[[str, int, int], None]
+#: About; to tell from texts alone whether training is worth while.
+CHARACTERS_PER_TOKEN = 5
 Filter = Mapping[str, Any]
 
 
@@ -105,7 +117,8 @@ class Collection:
     def _committed(self, writer: IndexWriter) -> None:
         self.refresh()
 
-    def add(
+    @overload
+    def add(  # type: ignore[overload-overlap]  # a list is an iterable too
         self,
         texts: Sequence[str] | None = None,
         *,
@@ -114,39 +127,158 @@ class Collection:
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> list[str]:
-        """Add documents in one commit: all of them, or none if anything is wrong.
+    ) -> list[str]: ...
+    @overload
+    def add(
+        self,
+        texts: Iterable[Item],
+        *,
+        batch_size: int | None = None,
+        skip_existing: bool = False,
+        expected: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> int: ...
+    def add(
+        self,
+        texts: Sequence[str] | Iterable[Item] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        batch_size: int | None = None,
+        skip_existing: bool = False,
+        expected: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[str] | int:
+        """Add documents: a list in one commit, or a stream of any length in batches.
+
+        Lists: all documents are added, or none if anything is wrong.
+
+        Streams, such as a generator: documents are read as they are needed, a batch at a time and never
+        further, and each batch is a commit. After an error or a kill the batches before it are there; add the
+        same stream with ``skip_existing`` to go on.
 
         Args:
-            texts: one string per document. May be left out when ``vectors`` are given.
+            texts: one string per document; may be left out when ``vectors`` are given. Or an iterator of
+                documents: strings, ``plait.Document``, or dicts with "text", "id" and "metadata"; those
+                without an id are numbered. A list with ``batch_size``, ``skip_existing`` or ``expected`` is
+                taken as a stream.
             vectors: token vectors of each document, instead of encoding the texts: TokenEmbeddings,
                 or a list of ``[ntokens, dim]`` arrays. Expected to be of length 1.
             ids: keys of the documents, strings; by default the numbers "0", "1", ... in order of
                 insertion.
             metadata: one dict per document, of values that JSON can hold.
+            batch_size: documents of a stream per commit; 10,000 by default.
+            skip_existing: leave out documents of a stream whose id is in the index, instead of refusing them.
+            expected: how many documents the stream has; sets the number of centroids and the progress.
             threads: None for all cores.
             progress: called with a stage ("encode", "train", "compress"), how much is done, and how
                 much there is.
 
         Returns:
-            The ids of the documents.
+            The ids of the documents; of a stream, how many documents were added.
 
         Raises:
             EmptyCorpus, EmptyText, DuplicateId, DimensionMismatch, NonFiniteVectors, NoEncoder,
-            InvalidParameter, IndexLocked: nothing was added.
+            InvalidParameter, IndexLocked: nothing was added; of a stream, nothing of the batch.
         """
-        documents, given = self._documents_of(texts, vectors, ids, metadata)
+        streamed = batch_size is not None or skip_existing or expected is not None
+        if texts is not None and (streamed or not isinstance(texts, Sized)):
+            if vectors is not None or ids is not None or metadata is not None:
+                raise InvalidParameter(
+                    "ids, metadata and vectors belong to lists; the documents of a stream have their own ids "
+                    "and metadata (for vectors use add_stream)"
+                )
+            size = require_batch_size(BATCH if batch_size is None else batch_size)
+            return self._add_batches(texts, size, skip_existing, expected, threads, progress)
+        if streamed:
+            raise InvalidParameter("batch_size, skip_existing and expected belong to streams of documents")
+        documents, given = self._documents_of(texts, vectors, ids, metadata)  # type: ignore[arg-type]
         with self._writing("adding documents", threads, progress) as writer:
-            first = writer.catalog.next_pid() - 1
-            if ids is None:
-                documents = [
-                    Document(str(number), document.text, document.metadata)
-                    for number, document in enumerate(documents, start=first)
-                ]
+            documents = _numbered(documents, writer)
             keys = [document.id for document in documents]
             writer.require_new(keys)  # before the long work
             self._write(writer, documents, given)
         return keys
+
+    def _add_batches(
+        self,
+        items: Iterable[Item],
+        size: int,
+        skip_existing: bool,
+        expected: int | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> int:
+        if isinstance(items, str):
+            raise InvalidParameter("texts must be a list of strings, not one string")
+        self._require_encoder()
+        added = done = 0
+        for batch in batches(items, size):
+            documents = self._checked_batch(batch, done, skip_existing)
+            if documents:
+                further_progress = further(progress, done, expected)
+                with self._writing("adding documents", threads, further_progress) as writer:
+                    documents = _numbered(documents, writer)
+                    writer.require_new([document.id for document in documents])
+                    total = expected_documents(expected, done, len(batch), size)
+                    self._write(writer, documents, None, total)
+            added += len(documents)
+            done += len(batch)
+        if not done:
+            raise EmptyCorpus("there are no documents to add")
+        return added
+
+    def _checked_batch(self, batch: list[Item], start: int, skip_existing: bool) -> list[Document]:
+        """The documents of a batch, without those that are there already if they are to be skipped."""
+        documents = [as_document(item, place) for place, item in enumerate(batch, start=start)]
+        for place, document in enumerate(documents, start=start):
+            require_fields(document.metadata, self._fields, f"the metadata of document {place}")
+        unique_ids([document.id for document in documents if document.id])
+        if not skip_existing:
+            return documents
+        if not all(document.id for document in documents):
+            raise InvalidParameter("skip_existing needs documents with ids")
+        held = self._held([document.id for document in documents])
+        return [document for document in documents if document.id not in held]
+
+    def _held(self, keys: Sequence[str]) -> set[str]:
+        with self._reading() as snapshot:
+            return set(snapshot.pids_of(keys))
+
+    def train(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        expected: int,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Train the compression on a sample of what will be added, in a commit of its own.
+
+        For streams whose first documents are no fair sample of the rest; otherwise adding does it.
+
+        Args:
+            texts, vectors: some of the documents, chosen at random.
+            expected: how many documents will be added; sets the number of centroids.
+            threads, progress: as for ``add``.
+
+        Returns:
+            False if nothing was trained: so few documents are kept as they are, or the index has a
+            compression that will do, as after a build that was cut off.
+        """
+        documents, given = self._documents_of(texts, vectors, None, None)
+        with self._writing("training the compression", threads, progress) as writer:
+            if given is None:
+                texts = [document.text or "" for document in documents]
+                about = sum(map(len, texts)) // CHARACTERS_PER_TOKEN
+                if not writer.wants_codec(about * expected // len(texts)):
+                    return False
+                given = self._require_encoder().encode_documents(texts, threads=threads)
+            return writer.train(given.vectors, given.ntokens * expected // len(given))
 
     def upsert(
         self,
@@ -204,7 +336,13 @@ class Collection:
             require_fields(record, self._fields, f"metadata[{place}]")
         return records
 
-    def _write(self, writer: IndexWriter, documents: list[Document], given: TokenEmbeddings | None) -> None:
+    def _write(
+        self,
+        writer: IndexWriter,
+        documents: list[Document],
+        given: TokenEmbeddings | None,
+        expected: int | None = None,
+    ) -> None:
         if given is not None:
             chunks = token_chunks(given)
             writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(given))
@@ -217,7 +355,7 @@ class Collection:
 
         fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
         chunks = encoded_chunks(encoder, texts, writer.options)
-        writer.add(documents, chunks, expected=len(texts), sample=None if fits else sample)
+        writer.add(documents, chunks, expected=expected or len(texts), sample=None if fits else sample)
 
     def add_stream(
         self,
@@ -225,19 +363,24 @@ class Collection:
         *,
         ids: Iterable[str] | None = None,
         expected: int | None = None,
+        batch_size: int | None = None,
+        skip_existing: bool = False,
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """Add documents whose vectors come in chunks, in one commit and in a fixed amount of memory.
+        """Add documents whose vectors come in chunks, in a fixed amount of memory.
 
         The first two million vectors are held to train the compression on, if it has to be: they should be
-        a fair sample of what follows.
+        a fair sample of what follows; otherwise see ``train``.
 
         Args:
             chunks: token vectors of some documents at a time; read once, as they are needed.
             ids: keys of the documents, in the same order, read as they are needed; by default the numbers
                 "0", "1", ... in order of insertion.
             expected: how many documents there will be; sets the number of centroids and the progress.
+            batch_size: documents per commit, rounded up to whole chunks; None for one commit of all.
+            skip_existing: leave out documents whose id is in the index, instead of refusing them: a stream
+                that was cut off goes on where it was.
             threads, progress: as for ``add``.
 
         Returns:
@@ -245,15 +388,27 @@ class Collection:
 
         Raises:
             EmptyCorpus, DuplicateId, DimensionMismatch, NonFiniteVectors, InvalidVectors,
-            InvalidParameter, IndexLocked: nothing was added.
+            InvalidParameter, IndexLocked: nothing was added; with batch_size, nothing of the batch.
         """
-        with self._writing("adding documents", threads, progress) as writer:
-            first = writer.catalog.next_pid() - 1
-            keys = map(str, count(first)) if ids is None else map(as_id, ids, count())
-            checked = (self._given_documents(chunk) for chunk in chunks)
-            added = writer.add(map(Document, keys), checked, expected=expected, endless=ids is None)
-            if not added:
-                raise EmptyCorpus("there are no documents to add")
+        size = None if batch_size is None else require_batch_size(batch_size)
+        if skip_existing and ids is None:
+            raise InvalidParameter("skip_existing needs ids")
+        checked = (self._given_documents(chunk) for chunk in chunks)
+        keys = repeat("") if ids is None else map(as_id, ids, count())
+        stream = VectorStream(checked, keys, self._held if skip_existing else None)
+        added = 0
+        while stream.more():
+            with self._writing("adding documents", threads, further(progress, added, expected)) as writer:
+                documents, some = stream.batch(size)
+                if ids is None:
+                    first = writer.catalog.next_pid() - 1
+                    documents = map(Document, map(str, count(first)))
+                left = None if expected is None else max(1, expected - added)
+                added += writer.add(documents, some, expected=left, endless=True)
+                if ids is not None and not stream.more():
+                    stream.require_no_more_keys()
+        if not added and not skip_existing:
+            raise EmptyCorpus("there are no documents to add")
         return added
 
     def update_metadata(
@@ -438,6 +593,15 @@ def allowed_pids(
     if filter is None:
         return listed
     return np.intersect1d(listed, snapshot.matching(filter), assume_unique=True)
+
+
+def _numbered(documents: list[Document], writer: IndexWriter) -> list[Document]:
+    """Documents without an id get the number they would have in the order of insertion."""
+    first = writer.catalog.next_pid() - 1
+    return [
+        document if document.id else Document(str(number), document.text, document.metadata)
+        for number, document in enumerate(documents, start=first)
+    ]
 
 
 def _merged(stored: Mapping[str, Any], record: Mapping[str, Any], replace: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from plait import search as engine
 from plait.codec import require_level, require_nbits
-from plait.collection import Collection, Filter, Progress, Vectors, allowed_pids
+from plait.collection import Collection, Filter, Vectors, allowed_pids
 from plait.encoder import Encoder, lasting_name, load_encoder
 from plait.errors import IndexAlreadyExists, IndexLocked, InvalidParameter, StoreError
 from plait.export import export_documents
@@ -37,6 +37,7 @@ from plait.store import (
     stats,
     verify,
 )
+from plait.streaming import Progress
 from plait.threads import map_threads
 from plait.types import FloatArray, Hit, TokenEmbeddings
 

@@ -1,8 +1,12 @@
 """plait index, add, upsert."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+
+from plait.store import IndexWriter
 
 from .conftest import DOCUMENTS, write_lines
 
@@ -86,7 +90,9 @@ def test_a_failure_after_the_index_was_made_leaves_nothing(plait, corpus, tmp_pa
 def test_index_does_not_touch_what_is_there(plait, corpus, own, tmp_path):
     failed = plait("index", corpus, "-o", own)
     assert failed.code == 1
-    assert failed.err.startswith(f"error: {own} exists already and holds 6 documents: use `plait add`")
+    assert failed.err.startswith(
+        f"error: {own} exists already and holds 6 documents: use --resume, `plait add`"
+    )
     assert documents_in(plait, own) == 6
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
@@ -162,6 +168,75 @@ def test_no_index_there(plait, command):
     assert (failed.code, failed.out) == (1, "")
     assert failed.err.startswith("error: ")
     assert "nothing" in failed.err
+
+
+def test_add_in_batches_and_resume(plait, own, tmp_path):
+    new = [{"_id": f"d{number}", "text": f"Text {number}."} for number in range(5)]
+    source = write_lines(tmp_path / "d.jsonl", [*new[:3], {"_id": "sea", "text": "Once more."}, *new[3:]])
+    failed = plait("add", own, source, "--batch-size", 2)
+    assert failed.code == 1
+    assert "'sea' is in the index already" in failed.err
+    assert documents_in(plait, own) == 8, "the first batch stays"
+    done = plait("add", own, source, "--batch-size", 2, "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"added 3 documents to {own}, which now holds 11\n"
+
+
+def test_resume_needs_ids(plait, own, tmp_path):
+    failed = plait("add", own, write_lines(tmp_path / "d.jsonl", [{"text": "The sea."}]), "--resume")
+    assert failed.code == 2
+    assert "the records have no ids" in failed.err
+
+
+def test_index_goes_on_after_a_kill(tmp_path, plait):
+    """The first build is cut off between two of its commits; the level it was made with is kept."""
+    source = write_lines(tmp_path / "d.jsonl", [{"text": f"The text number {n} of them."} for n in range(60)])
+    script = """
+import os, sys
+from plait.cli.main import app
+from plait.store import IndexWriter
+add, calls = IndexWriter.add, []
+def killed(*args, **options):
+    calls.append(1)
+    if len(calls) == 4:
+        os.kill(os.getpid(), 9)
+    return add(*args, **options)
+IndexWriter.add = killed
+app(sys.argv[1:], prog_name="plait")
+"""
+    arguments = ["index", str(source), "-o", str(tmp_path / "new"), "--level", "compact"]
+    arguments += ["--batch-size", "10"]
+    killed = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+    assert killed.returncode == -9
+    assert documents_in(plait, tmp_path / "new") == 30
+    refused = plait(*arguments)
+    assert "use --resume" in refused.err
+    other = plait("index", source, "-o", tmp_path / "new", "--level", "precise", "--resume")
+    assert other.code == 2
+    assert "was made with level compact, not precise" in other.err
+    done = plait(*arguments, "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"indexed 30 documents in {tmp_path / 'new'}, which now holds 60\n"
+    assert plait("get", tmp_path / "new", "59", "--json").lines[0]["text"] == "The text number 59 of them."
+
+
+def test_an_index_with_commits_stays_after_an_interruption(tmp_path, plait, monkeypatch):
+    source = write_lines(tmp_path / "d.jsonl", [{"text": f"The text number {n} of them."} for n in range(30)])
+    add, calls = IndexWriter.add, []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return add(*args, **options)
+
+    monkeypatch.setattr(IndexWriter, "add", interrupted)
+    new = tmp_path / "new"
+    stopped = plait("index", source, "-o", new, "--batch-size", 10)
+    assert stopped.code == 130
+    assert stopped.err == f"10 documents are in {new}; --resume goes on from there\ninterrupted\n"
+    assert plait("index", source, "-o", new, "--resume").code == 0
+    assert documents_in(plait, new) == 30
 
 
 # ---- upsert ----------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from plait.index import Index
     from plait.sources import Documents
     from plait.types import Document
+
+#: Texts on which the compression is trained when there is more than one batch.
+SAMPLED = 4096
 
 
 @click.command(cls=options.Command)
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
     help="Folder of a checkpoint, or its name on the Hugging Face hub.",
     show_default="the built-in model",
 )
+@options.batch_size
+@options.resume
 @options.threads
 @options.skip_bad_lines
 def index(
@@ -49,18 +56,81 @@ def index(
     level: str | None,
     nbits: int | None,
     model: str | None,
+    batch_size: int,
+    resume: bool,
     threads: int | None,
     skip_bad_lines: bool,
 ) -> None:
     """Make an index of the documents in SOURCE.
 
     A record has a text (text, contents or body) and may have an id (_id, id or docid), a title and metadata.
-    All documents are added, or none: after an error there is no index.
+    The whole source is checked before anything is written. What was committed before an interruption stays,
+    and --resume goes on from there; without any commit there is no index.
     """
-    documents, found = _read(source, skip_bad_lines)
-    with _new_index(output, model, level, nbits) as new:
-        _add(new, documents, found, threads)
-    click.echo(f"indexed {counted(len(found), 'document')} in {output}")
+    documents, survey = _survey(source, skip_bad_lines)
+    with _new_index(output, model, level, nbits, resume) as new:
+        with progress_bars() as progress:
+            if survey is not None and survey.count > batch_size:
+                new.train(survey.sample, expected=survey.count, threads=threads, progress=progress)
+            added = new.add(
+                iter(documents),
+                batch_size=batch_size,
+                skip_existing=resume,
+                expected=None if survey is None else survey.count,
+                threads=threads,
+                progress=progress,
+            )
+        held = len(new)
+    click.echo(f"indexed {counted(added, 'document')} in {output}" + _of(held, added))
+    _report_skipped(documents)
+
+
+def _of(held: int, added: int) -> str:
+    return f", which now holds {held:,}" if held != added else ""
+
+
+@click.command(cls=options.Command)
+@options.folder
+@options.source
+@options.batch_size
+@options.resume
+@options.model
+@options.timeout
+@options.threads
+@options.no_compact
+@options.skip_bad_lines
+def add(
+    folder: Path,
+    source: str,
+    batch_size: int,
+    resume: bool,
+    model: str | None,
+    timeout: float,
+    threads: int | None,
+    no_compact: bool,
+    skip_bad_lines: bool,
+) -> None:
+    """Add the documents in SOURCE to an index.
+
+    The whole source is checked before anything is written. Up to --batch-size documents are one commit: all
+    of them are added, or none.
+    """
+    from plait import Index
+
+    with Index.open(folder, model=model, auto_compact=not no_compact, timeout=timeout) as opened:
+        documents, survey = _survey(source, skip_bad_lines)
+        if resume and survey is not None and documents.numbered:
+            raise click.BadParameter(f"{source}: the records have no ids to tell those by that were added")
+        with progress_bars() as progress:
+            added = opened.add(
+                _without_numbers(documents),
+                batch_size=batch_size,
+                skip_existing=resume,
+                expected=None if survey is None else survey.count,
+                threads=threads,
+                progress=progress,
+            )
+        click.echo(f"added {counted(added, 'document')} to {folder}, which now holds {len(opened):,}")
     _report_skipped(documents)
 
 
@@ -68,39 +138,26 @@ def index(
 @options.folder
 @options.source
 @options.model
+@options.timeout
 @options.threads
 @options.no_compact
 @options.skip_bad_lines
-def add(
+def upsert(
     folder: Path,
     source: str,
     model: str | None,
+    timeout: float,
     threads: int | None,
     no_compact: bool,
     skip_bad_lines: bool,
 ) -> None:
-    """Add the documents in SOURCE to an index: all of them, or none."""
+    """Add the documents in SOURCE to an index, in the place of those that have the same ids: one commit."""
     from plait import Index
+    from plait.sources import read_documents
 
-    with Index.open(folder, model=model, auto_compact=not no_compact) as opened:
-        documents, found = _read(source, skip_bad_lines)
-        _add(opened, documents, found, threads)
-        click.echo(f"added {counted(len(found), 'document')} to {folder}, which now holds {len(opened):,}")
-    _report_skipped(documents)
-
-
-@click.command(cls=options.Command)
-@options.folder
-@options.source
-@options.threads
-@options.no_compact
-@options.skip_bad_lines
-def upsert(folder: Path, source: str, threads: int | None, no_compact: bool, skip_bad_lines: bool) -> None:
-    """Add the documents in SOURCE to an index, in the place of those that have the same ids."""
-    from plait import Index
-
-    with Index.open(folder, auto_compact=not no_compact) as opened:
-        documents, found = _read(source, skip_bad_lines)
+    with Index.open(folder, model=model, auto_compact=not no_compact, timeout=timeout) as opened:
+        documents = read_documents(source, skip_bad_lines=skip_bad_lines)
+        found = list(documents)
         if documents.numbered:
             raise click.BadParameter(f"{source}: the records have no ids, by which they could replace others")
         with progress_bars() as progress:
@@ -118,23 +175,41 @@ def upsert(folder: Path, source: str, threads: int | None, no_compact: bool, ski
     _report_skipped(documents)
 
 
-def _read(source: str, skip_bad_lines: bool) -> tuple[Documents, list[Document]]:
-    """Read the whole source, before anything is written."""
-    from plait.sources import read_documents
+@dataclass(frozen=True)
+class _Survey:
+    """What a first reading of a source found: how many documents, and some of their texts."""
+
+    count: int
+    sample: list[str]
+
+
+def _survey(source: str, skip_bad_lines: bool) -> tuple[Documents, _Survey | None]:
+    """Read the whole source once, so that a broken record is met before anything is written.
+
+    The standard input can be read only once: nothing is known of it beforehand.
+    """
+    from plait.sources import STDIN, read_documents
 
     documents = read_documents(source, skip_bad_lines=skip_bad_lines)
-    return documents, list(documents)
+    if source == STDIN:
+        return documents, None
+    rng, count = random.Random(0), 0
+    sample: list[str] = []
+    for count, document in enumerate(documents, start=1):
+        if len(sample) < SAMPLED:
+            sample.append(document.text or "")
+        elif (place := rng.randrange(count)) < SAMPLED:
+            sample[place] = document.text or ""
+    return documents, _Survey(count, sample)
 
 
-def _add(opened: Index, documents: Documents, found: list[Document], threads: int | None) -> None:
-    with progress_bars() as progress:
-        opened.add(
-            [document.text or "" for document in found],
-            ids=None if documents.numbered else [document.id for document in found],
-            metadata=[document.metadata for document in found],
-            threads=threads,
-            progress=progress,
-        )
+def _without_numbers(documents: Documents) -> Iterator[Document | dict[str, Any]]:
+    """The documents, without ids where the source has none: the index numbers them."""
+    for document in documents:
+        if documents.numbered:
+            yield {"text": document.text, "metadata": document.metadata}
+        else:
+            yield document
 
 
 def _report_skipped(documents: Documents) -> None:
@@ -143,23 +218,46 @@ def _report_skipped(documents: Documents) -> None:
 
 
 @contextmanager
-def _new_index(folder: Path, model: str | None, level: str | None, nbits: int | None) -> Iterator[Index]:
-    """Make an index that is taken away again when the block fails, so that the next try finds no remains."""
+def _new_index(
+    folder: Path, model: str | None, level: str | None, nbits: int | None, resume: bool
+) -> Iterator[Index]:
+    """Make an index, or open the one to be resumed. When the block fails before its first commit the index is
+    taken away again, so that the next try finds no remains.
+    """
     from plait import Index
     from plait.errors import IndexAlreadyExists
 
+    if resume and folder.exists():
+        with Index.open(folder, model=model) as opened:
+            _require_same(opened, level, nbits)
+            yield opened
+        return
     clear_remains(folder)
     ours = not folder.exists()
+    held = 0
     try:
         with Index.create(folder, model, level=level, nbits=nbits) as created:
             ours = True
-            yield created
+            try:
+                yield created
+            finally:
+                held = len(created)
     except IndexAlreadyExists:
         raise
     except BaseException:
-        if ours:
+        if held:
+            note(f"{counted(held, 'document')} are in {folder}; --resume goes on from there")
+        elif ours:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _require_same(opened: Index, level: str | None, nbits: int | None) -> None:
+    """Refuse to go on with an index that was made in another way."""
+    made = opened.stats()
+    for name, given, there in (("level", level, made.level), ("nbits", nbits, made.nbits)):
+        if given is not None and given != there:
+            raise click.BadParameter(f"the index {made.path} was made with {name} {there}, not {given}")
 
 
 def clear_remains(folder: Path) -> None:
@@ -173,7 +271,7 @@ def clear_remains(folder: Path) -> None:
             if held := writer.snapshot.ndocs:
                 raise IndexAlreadyExists(
                     f"{folder} exists already and holds {counted(held, 'document')}: "
-                    f"use `plait add`, or choose another folder"
+                    f"use --resume, `plait add`, or choose another folder"
                 )
             remains = [*folder.iterdir()]
             if all(path.name.startswith((CATALOG, CODECS, SEGMENTS)) for path in remains):

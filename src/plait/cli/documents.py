@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @options.argument("ids", "[ID]...", "Documents to delete.", nargs=-1)
 @click.option("--ids-from", type=Path, metavar="FILE", help="A file with one id per line to delete as well.")
 @options.filter_
+@options.timeout
 @options.no_compact
 def delete(
     folder: Path,
     ids: tuple[str, ...],
     ids_from: Path | None,
     filter: dict[str, Any] | None,
+    timeout: float,
     no_compact: bool,
 ) -> None:
     """Delete documents by id, by --filter, or those of the ids that match it.
@@ -41,7 +43,7 @@ def delete(
     if ids_from is not None:
         wanted.update(line for _, line in read_lines(ids_from))
     given = None if not ids and ids_from is None else sorted(wanted)
-    with Index.open(folder, auto_compact=not no_compact) as opened:
+    with Index.open(folder, auto_compact=not no_compact, timeout=timeout) as opened:
         deleted = opened.delete(given, filter=filter)
         click.echo(f"deleted {counted(deleted, 'document')} from {folder}, which now holds {len(opened):,}")
     if filter is None and deleted < len(wanted):

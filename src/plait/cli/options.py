@@ -82,6 +82,20 @@ source = argument(
 threads = click.option(
     "--threads", type=COUNT, metavar="N", help="CPU threads to use.", show_default="all cores"
 )
+batch_size = click.option(
+    "--batch-size", type=COUNT, metavar="N", default=10_000, help="Documents per commit.", show_default=True
+)
+resume = click.option(
+    "--resume", is_flag=True, help="Go on with what was cut off: leave out documents whose ids are there."
+)
+timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=30.0,
+    help="How long to wait while another process writes.",
+    show_default=True,
+)
 no_compact = click.option(
     "--no-compact",
     is_flag=True,

@@ -222,6 +222,31 @@ class IndexWriter:
             return newest.codec, self.snapshot.codec(newest.codec)
         return self._train_codec(held, sample, total, rows)
 
+    def train(self, sample: FloatArray, ntokens: int) -> bool:
+        """Train a codec before anything is added, unless the newest one will do.
+
+        Args:
+            sample: f32 ``[n, dim]``, some of the vectors that will be added.
+            ntokens: how many there will be.
+
+        Returns:
+            Whether one was trained.
+        """
+        if not self.wants_codec(ntokens):
+            return False
+        total = ntokens + sum(row.ntokens for row in self.catalog.segments())
+        self._train_codec([], lambda: sample, total, self.catalog.codecs())
+        self.changed()
+        return True
+
+    def wants_codec(self, ntokens: int) -> bool:
+        """Whether a codec would be trained if so many tokens were added."""
+        rows = self.catalog.codecs()
+        total = ntokens + sum(row.ntokens for row in self.catalog.segments())
+        if total < MIN_CODEC_TOKENS:
+            return False
+        return not rows or rows[-1].kind == "float32" or _outgrown(rows[-1], total)
+
     def _train_codec(
         self,
         held: list[TokenEmbeddings],
