@@ -166,3 +166,41 @@ def test_a_log_that_cannot_be_read_is_an_error(small, tmp_path: Path):
         check=False,
     )
     assert "catalog.sqlite-wal: holds commits that can't be read without permission" in result.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path):
+    """Mounts a folder a second time, for reading only."""
+    place = tmp_path / "read-only"
+    place.mkdir()
+
+    def run(*command: object) -> bool:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def mount(folder: Path) -> Path:
+        if not shutil.which("mount") or not run("mount", "--bind", folder, place):
+            pytest.skip("needs the right to mount")
+        if not run("mount", "-o", "remount,ro,bind", place):
+            pytest.skip("needs the right to mount for reading only")
+        return place
+
+    yield mount
+    run("umount", place)
+
+
+@pytest.mark.parametrize("side_files", [False, True])
+def test_read_only_media(small, tmp_path: Path, read_only, side_files):
+    """A folder that was copied while nobody, or somebody, had the index open."""
+    small.delete("3")
+    if not side_files:
+        small.close()
+    copy = Path(shutil.copytree(small.path, tmp_path / "copy"))
+    assert (copy / "catalog.sqlite-wal").exists() == side_files
+    with plait.Index.open(read_only(copy)) as index:
+        assert len(index) == len(index.search(clustered(1)[0], 50)) == 19
+        assert index.count({"number": {"$lt": 5}}) == 4
+        with pytest.raises(errors.StoreError, match="can't be written to: read-only"):
+            index.delete("1")
+        script = "import sys, plait; plait.Index.open(sys.argv[1]).delete('5')"
+        subprocess.run([sys.executable, "-c", script, str(copy)], check=True)  # the other side of the mount
+        assert len(index) == 18

@@ -18,7 +18,7 @@ from plait.store.format import holder_path
 #: Seconds that a writer waits for another one, unless it is told otherwise.
 LOCK_TIMEOUT = 30.0
 #: Seconds between two tries: short at first, so that writers that take turns do not wait for long.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.1
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 
 
 def begin(connection: sqlite3.Connection, folder: Path, timeout: float | None) -> None:
