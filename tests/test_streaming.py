@@ -61,6 +61,10 @@ def test_what_a_stream_may_consist_of(index):
         ("d0", "document number 0 of a stream", {"number": 0}),
     ]
     assert index.add([plait.Document("y", "from a list")], batch_size=5) == 1
+    with pytest.raises(errors.EmptyText):
+        index.add([*documents(3, start=7), plait.Document("z", " ")])
+    assert index.add([*documents(3, start=7), {"text": "a dict", "id": "z"}]) == 4
+    assert len(index) == 9
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,8 @@ class Collection:
         Args:
             texts: one string per document; may be left out when ``vectors`` are given. Or an iterator of
                 documents: strings, ``plait.Document``, or dicts with "text", "id" and "metadata"; those
-                without an id are numbered. A list with ``batch_size``, ``skip_existing`` or ``expected`` is
-                taken as a stream.
+                without an id are numbered. A list of them is one commit; with ``batch_size``,
+                ``skip_existing`` or ``expected`` it is taken as a stream.
             vectors: token vectors of each document, instead of encoding the texts: TokenEmbeddings,
                 or a list of ``[ntokens, dim]`` arrays. Expected to be of length 1.
             ids: keys of the documents, strings; by default the numbers "0", "1", ... in order of
@@ -178,12 +178,14 @@ class Collection:
                 much there is.
 
         Returns:
-            The ids of the documents; of a stream, how many documents were added.
+            The ids of the documents; of a stream, or of a list of Documents, how many were added.
 
         Raises:
             EmptyCorpus, EmptyText, DuplicateId, DimensionMismatch, NonFiniteVectors, NoEncoder,
             InvalidParameter, IndexLocked: nothing was added; of a stream, nothing of the batch.
         """
+        if isinstance(texts, Sized) and any(isinstance(text, Document | Mapping) for text in texts):
+            batch_size = max(1, len(texts)) if batch_size is None else batch_size  # a list is one commit
         streamed = batch_size is not None or skip_existing or expected is not None
         if texts is not None and (streamed or not isinstance(texts, Sized)):
             if vectors is not None or ids is not None or metadata is not None:

@@ -101,7 +101,7 @@ class Documents:
 
     def __iter__(self) -> Iterator[Document]:
         self._start()
-        seen: dict[str, str] = {}  # id -> where it stood
+        seen: dict[str, int | str] = {}  # id -> where it stood; a line of the source is told by its number
         for row in self._rows():
             try:
                 document = self._document(row, seen)
@@ -112,7 +112,7 @@ class Documents:
                 self.skipped += 1
                 self.first_skipped = self.first_skipped or error
                 continue
-            seen[document.id] = f"{row.path}, line {row.line}"
+            seen[document.id] = row.line if row.path == self.source else f"{row.path}, line {row.line}"
             yield document
         if not seen:
             reason = (
@@ -122,7 +122,7 @@ class Documents:
             )
             raise EmptyCorpus(f"{_shown(self.source)} holds no document{reason}")
 
-    def _document(self, row: _Row, seen: dict[str, str]) -> Document:
+    def _document(self, row: _Row, seen: dict[str, int | str]) -> Document:
         if isinstance(row.found, str):
             raise BadRecord(row.path, row.line, row.found)
         try:
@@ -136,7 +136,8 @@ class Documents:
             raise BadRecord(row.path, row.line, f"the record has {odd} id, but those before it {others}")
         key = str(len(seen)) if key is None else key
         if key in seen:
-            raise BadRecord(row.path, row.line, f"the id {key!r} was used before ({seen[key]})")
+            where = seen[key] if isinstance(seen[key], str) else f"{self.source}, line {seen[key]}"
+            raise BadRecord(row.path, row.line, f"the id {key!r} was used before ({where})")
         return Document(key, text, metadata)
 
 

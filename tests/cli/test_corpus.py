@@ -170,6 +170,22 @@ def test_no_index_there(plait, command):
     assert "nothing" in failed.err
 
 
+def test_index_with_declared_fields(plait, tmp_path):
+    source = write_lines(tmp_path / "d.jsonl", [{"_id": "a", "text": "The sea.", "year": 1990, "a:b": "x"}])
+    new = tmp_path / "new"
+    assert plait("index", source, "-o", new, "--field", "year:int", "--field", "a:b:str").code == 0
+    assert plait("count", new, "--filter", '{"year": {"$gte": 1990}, "a:b": "x"}').out == "1\n"
+    wrong = plait("count", new, "--filter", '{"year": "1990"}')
+    assert "'year' is declared as int and can't be compared with '1990'" in wrong.err
+    refused = plait(
+        "add", new, write_lines(tmp_path / "e.jsonl", [{"_id": "b", "text": "x", "year": "1990"}])
+    )
+    assert "the metadata of document 0['year'] is declared as int, but is '1990'" in refused.err
+    other = plait("index", source, "-o", new, "--resume", "--field", "year:str")
+    assert "was made with fields {'year': 'int', 'a:b': 'str'}, not {'year': 'str'}" in other.err
+    assert plait("index", source, "-o", new, "--field", "year:date").code == 2
+
+
 def test_add_in_batches_and_resume(plait, own, tmp_path):
     new = [{"_id": f"d{number}", "text": f"Text {number}."} for number in range(5)]
     source = write_lines(tmp_path / "d.jsonl", [*new[:3], {"_id": "sea", "text": "Once more."}, *new[3:]])

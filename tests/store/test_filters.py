@@ -398,6 +398,17 @@ def test_a_filter_that_matches_nothing_finds_nothing(small):
     assert len(small.search(query, 50, filter={})) == 20
 
 
+def test_the_result_of_a_filter_is_kept_for_a_while(small):
+    query = clustered(1)[0]
+    filters = [{"number": {"$lt": limit}} for limit in range(1, 15)]
+    for _ in range(2):
+        assert [len(small.search(query, 50, filter=one)) for one in filters] == list(range(1, 15))
+    with small._reading() as snapshot:
+        assert len(snapshot._matching) == 8
+    small.delete("0")
+    assert [len(small.search(query, 50, filter=one)) for one in filters] == list(range(14))
+
+
 def test_any_filter_on_an_empty_index_finds_nothing(tmp_path: Path):
     with plait.Index.create(tmp_path / "index", dim=2) as index:
         assert index.search([[1.0, 0.0]], filter={"year": 3}) == []

@@ -46,6 +46,7 @@ SAMPLED = 4096
     help="Folder of a checkpoint, or its name on the Hugging Face hub.",
     show_default="the built-in model",
 )
+@options.fields
 @options.batch_size
 @options.resume
 @options.threads
@@ -56,6 +57,7 @@ def index(
     level: str | None,
     nbits: int | None,
     model: str | None,
+    fields: dict[str, type] | None,
     batch_size: int,
     resume: bool,
     threads: int | None,
@@ -68,7 +70,8 @@ def index(
     and --resume goes on from there; without any commit there is no index.
     """
     documents, survey = _survey(source, skip_bad_lines)
-    with _new_index(output, model, level, nbits, resume) as new:
+    made_with = {"level": level, "nbits": nbits, "fields": fields}
+    with _new_index(output, model, made_with, resume) as new:
         with progress_bars() as progress:
             if survey is not None and survey.count > batch_size:
                 new.train(survey.sample, expected=survey.count, threads=threads, progress=progress)
@@ -218,9 +221,7 @@ def _report_skipped(documents: Documents) -> None:
 
 
 @contextmanager
-def _new_index(
-    folder: Path, model: str | None, level: str | None, nbits: int | None, resume: bool
-) -> Iterator[Index]:
+def _new_index(folder: Path, model: str | None, made_with: dict[str, Any], resume: bool) -> Iterator[Index]:
     """Make an index, or open the one to be resumed. When the block fails before its first commit the index is
     taken away again, so that the next try finds no remains.
     """
@@ -229,14 +230,14 @@ def _new_index(
 
     if resume and folder.exists():
         with Index.open(folder, model=model) as opened:
-            _require_same(opened, level, nbits)
+            _require_same(opened, made_with)
             yield opened
         return
     clear_remains(folder)
     ours = not folder.exists()
     held = 0
     try:
-        with Index.create(folder, model, level=level, nbits=nbits) as created:
+        with Index.create(folder, model, **made_with) as created:
             ours = True
             try:
                 yield created
@@ -252,12 +253,15 @@ def _new_index(
         raise
 
 
-def _require_same(opened: Index, level: str | None, nbits: int | None) -> None:
+def _require_same(opened: Index, made_with: dict[str, Any]) -> None:
     """Refuse to go on with an index that was made in another way."""
     made = opened.stats()
-    for name, given, there in (("level", level, made.level), ("nbits", nbits, made.nbits)):
-        if given is not None and given != there:
-            raise click.BadParameter(f"the index {made.path} was made with {name} {there}, not {given}")
+    there = {"level": made.level, "nbits": made.nbits, "fields": opened.fields}
+    for name, given in made_with.items():
+        if name == "fields" and given is not None:
+            given = {field: kind.__name__ for field, kind in given.items()}
+        if given is not None and given != there[name]:
+            raise click.BadParameter(f"the index {made.path} was made with {name} {there[name]}, not {given}")
 
 
 def clear_remains(folder: Path) -> None:

@@ -63,6 +63,30 @@ def _as_filter(context: click.Context, option: click.Parameter, text: str | None
     return value
 
 
+TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
+
+
+def _as_fields(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, type] | None:
+    """Read NAME:TYPE, where a name may hold colons."""
+    fields: dict[str, type] = {}
+    for text in given:
+        name, _, kind = text.rpartition(":")
+        if not name or kind not in TYPES:
+            raise click.BadParameter(f"expected is NAME:TYPE with one of {', '.join(TYPES)}, not {text!r}")
+        fields[name] = TYPES[kind]
+    return fields or None
+
+
+fields = click.option(
+    "--field",
+    "fields",
+    metavar="NAME:TYPE",
+    multiple=True,
+    callback=_as_fields,
+    help="A metadata field whose filters use an index, and its type: int, float, str, bool or list.",
+)
 filter_ = click.option(
     "--filter",
     metavar="JSON",

@@ -21,7 +21,7 @@ from plait.types import Document
 
 OPEN_TRIES = 5
 #: Filters whose documents are kept for the next search with the same filter.
-FILTERS_KEPT = 8
+FILTERS_KEPT, BYTES_KEPT = 8, 1 << 26
 #: Documents read at a time when all are wanted.
 DOCUMENTS_PER_PAGE = 1000
 
@@ -155,9 +155,13 @@ class Snapshot:
             if found is None:
                 found = catalog.pids_where(condition)
             self._matching[key] = found  # the one used last is the last
-            while len(self._matching) > FILTERS_KEPT:
+            while len(self._matching) > 1 and self._too_many_kept():
                 del self._matching[next(iter(self._matching))]
             return found
+
+    def _too_many_kept(self) -> bool:
+        kept = sum(pids.nbytes for pids in self._matching.values())
+        return len(self._matching) > FILTERS_KEPT or kept > BYTES_KEPT
 
     def count(self, filter: Mapping[str, Any]) -> int:
         """How many live documents match a filter."""
