@@ -34,6 +34,7 @@ def commands(data: Path, work: Path, sizes: list[int]) -> Commands:
         "codecs": [["codecs.py", str(data), "--cache", str(work / "encoded")]],
         "startup": [["startup.py", vectors, "--weight"]],
         "scan_threshold": [["scan_threshold.py", vectors]],
+        "limits": [["limits.py", vectors]],
         "rescoring": [["rescoring.py", vectors, "--engines", "plait", "numpy"]],
         "scale": [line for size in sizes for line in scale_commands(work, sizes, size)],
     }

@@ -253,6 +253,37 @@ def rescoring() -> str:
     return f"{setting(found)}\n\n" + table(head, rows)
 
 
+def limits() -> str:
+    """Rescoring beside the processor's peak."""
+    found = records("limits", "limits")
+    pairs: dict[str, dict[str, Record]] = {}
+    for record in found:
+        pairs.setdefault(settings(record), {})[record["cache"]] = record
+    rows = [
+        [
+            name,
+            f"{caches['hot']['tokens_per_s'] / 1e6:.1f}",
+            share(caches["hot"]),
+            f"{caches['cold']['tokens_per_s'] / 1e6:.1f}",
+            share(caches["cold"]),
+            f"{caches['hot']['tokens_per_s'] / caches['cold']['tokens_per_s']:.2f}",
+            caches["cold"]["read_gb_s"],
+        ]
+        for name, caches in pairs.items()
+    ]
+    head = ["index", "hot, M tokens/s", "of peak", "cold, M tokens/s", "of peak", "hot / cold", "GB/s read"]
+    if not found:
+        return f"_No results yet._\n\n{table(head, rows)}"
+    peak = found[0]
+    most = f"; at most {peak['peak_gops']} GOPS, {peak['memory_gb_s']} GB/s" if "peak_gops" in peak else ""
+    asked = f"{peak['query_tokens']} query tokens, {peak['dim']} dimensions"
+    return f"{machines(found)}, one thread, {peak['isa']}; {asked}{most}.\n\n{table(head, rows)}"
+
+
+def share(record: Record) -> str:
+    return f"{record['of_peak']:.0%}" if "of_peak" in record else ""
+
+
 def codecs() -> str:
     """Compression: size, and relevance that is left."""
     found = [record for record in records("codecs", "codecs") if record["dim"] == 128]
@@ -283,6 +314,7 @@ TABLES: dict[str, Callable[[], str]] = {
         scale,
         alternatives,
         rescoring,
+        limits,
         codecs,
     )
 }
