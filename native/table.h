@@ -2,8 +2,8 @@
 #pragma once
 
 #include "centroids.h"
+#include "gather.h"
 #include "ivf.h"
-#include "lists.h"
 #include "maxsim.h"
 #include "residual.h"
 #include "rotate.h"

@@ -69,7 +69,7 @@ def listed(docs: np.ndarray, nbytes: int) -> np.ndarray:
     st.integers(0, 2**32),
     st.integers(0, 12),
     st.integers(1, 9),
-    st.sampled_from([1, 7, 300, 60_000]),
+    st.sampled_from([1, 7, 300, 60_000, 140_000, 300_000]),
     st.sampled_from([2, 3, 4]),
     st.sampled_from([0, 1, 5, 100, 10_000]),
     st.booleans(),
@@ -77,6 +77,7 @@ def listed(docs: np.ndarray, nbytes: int) -> np.ndarray:
 @settings(max_examples=100, deadline=None)
 def test_gather_top(seed: int, nq: int, nprobe: int, ndocs: int, nbytes: int, count: int, filtered: bool):
     rng = np.random.default_rng(seed)
+    ndocs = min(ndocs, 1 << (8 * nbytes))
     lists = [np.unique(rng.integers(ndocs, size=rng.integers(0, 60))) for _ in range(15)]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
     docs = listed(np.concatenate(lists), nbytes)
@@ -89,6 +90,19 @@ def test_gather_top(seed: int, nq: int, nprobe: int, ndocs: int, nbytes: int, co
     scores = (steps * rng.integers(1, 65_536 // (3 * max(1, nq)))).astype(np.uint16)
     allowed = rng.integers(0, 2, size=ndocs, dtype=np.uint8) if filtered else None
     arguments = (chosen, scores, offsets, docs, allowed, ndocs, count)
+    twin = reference_scaled.gather_top(*arguments)
+    for found in every("gather_top", *arguments):
+        same(found, twin)
+
+
+def test_gather_top_of_very_many_lists():
+    rng = np.random.default_rng(0)
+    ndocs, nq, nprobe = 200_000, 300, 300
+    lists = [np.unique(rng.integers(ndocs, size=20)) for _ in range(500)]
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
+    chosen = rng.integers(len(lists), size=(nq, nprobe)).astype(np.uint32)
+    gains = -np.sort(-rng.integers(0, 200, size=chosen.shape), axis=1).astype(np.int64)
+    arguments = (chosen, gains.astype(np.uint16), offsets, listed(np.concatenate(lists), 4), None, ndocs, 500)
     twin = reference_scaled.gather_top(*arguments)
     for found in every("gather_top", *arguments):
         same(found, twin)
