@@ -387,11 +387,10 @@ class Index(Collection):
         with self._reading() as snapshot:
             return export_documents(snapshot, file, vectors=vectors, progress=progress)
 
-    @property
-    def origin(self) -> dict[str, Any] | None:
-        """The ``tool`` the index was imported from and the ``checkpoint`` that the tool names, or None."""
+    def setting(self, name: str) -> Any:
+        """What is kept in the index under that name (docs/index-format.md), or None."""
         with self._reading() as snapshot:
-            return snapshot.settings.get("imported")
+            return snapshot.settings.get(name)
 
     def stats(self) -> IndexStats:
         """Figures about the index: documents, tokens, bytes ..."""

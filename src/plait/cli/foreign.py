@@ -59,7 +59,7 @@ def import_(
             progress=progress,
         ) as made,
     ):
-        documents, origin = len(made), made.origin or {}
+        documents, origin = len(made), made.setting("imported") or {}
     click.echo(f"imported {counted(documents, 'document')} of {origin.get('tool')} into {output}")
     if model is None:
         note(

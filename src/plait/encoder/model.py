@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -167,7 +168,12 @@ class CheckpointEncoder:
         return unit_length(kept) if self.settings.normalise else kept
 
 
-def load_encoder(path: str | os.PathLike[str] | None = None) -> CheckpointEncoder:
+def load_encoder(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    query_length: int | None = None,
+    document_length: int | None = None,
+) -> CheckpointEncoder:
     """Load an encoder from a folder, or the built-in one.
 
     What had to be assumed is told by a ``CheckpointWarning``.
@@ -175,12 +181,20 @@ def load_encoder(path: str | os.PathLike[str] | None = None) -> CheckpointEncode
     Args:
         path: the folder of a checkpoint, in any layout of ``checkpoint.LAYOUTS``, or its name on the Hugging
             Face hub; None for the built-in model.
+        query_length, document_length: tokens of a query and of a document at most, in place of the
+            checkpoint's own.
 
     Raises:
         SourceNotFound: there is no such folder, and the hub has no such name or can't be reached.
         CheckpointError: a file is missing or broken, or the settings contradict; the file is named.
     """
-    return CheckpointEncoder(read_checkpoint(BUILTIN) if path is None else _read(path))
+    checkpoint = read_checkpoint(BUILTIN) if path is None else _read(path)
+    settings = checkpoint.settings
+    if query_length is not None:
+        settings = replace(settings, query_length=query_length)
+    if document_length is not None:
+        settings = replace(settings, document_length=document_length)
+    return CheckpointEncoder(replace(checkpoint, settings=settings))
 
 
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, int8: bool = False) -> None:

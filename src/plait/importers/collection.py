@@ -26,8 +26,12 @@ def read_collection(path: Path, count: int) -> list[str]:
     Raises:
         ForeignIndexError: it can't be read, or has not ``count`` texts.
     """
-    texts = _read_tsv(path) if path.suffix != ".json" else read_json(path, list)
-    return checked_texts(texts, count, path)
+    return checked_texts(read_collection_file(path), count, path)
+
+
+def read_collection_file(path: Path) -> list[Any]:
+    """As ``read_collection``, whatever the number of texts."""
+    return _read_tsv(path) if path.suffix != ".json" else read_json(path, list)
 
 
 def checked_texts(texts: Sequence[Any], count: int, path: Path) -> list[str]:
