@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plait.errors import PlaitError as PlaitError
     from plait.exact import maxsim as maxsim
     from plait.exact import rerank as rerank
+    from plait.importers import export_colbert as export_colbert
     from plait.importers import import_index as import_index
     from plait.index import Index as Index
     from plait.search import SearchParams as SearchParams
@@ -33,6 +34,7 @@ _HOMES = {
     "PlaitError": "errors",
     "SearchParams": "search",
     "TokenEmbeddings": "types",
+    "export_colbert": "importers",
     "import_index": "importers",
     "load_encoder": "encoder",
     "maxsim": "exact",

@@ -79,21 +79,44 @@ def backup(folder: Path, destination: Path, hard_links: bool) -> None:
 @click.command(cls=options.Command)
 @options.folder
 @click.option(
-    "-o", "--output", type=Path, metavar="FILE", help="Write to a file.", show_default="standard output"
+    "-o",
+    "--output",
+    type=Path,
+    metavar="PATH",
+    help="The file to write; for colbert the folder.",
+    show_default="standard output",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl"]),
+    type=click.Choice(["jsonl", "colbert"]),
     default="jsonl",
-    help="JSON lines of id, text and metadata.",
+    help="JSON lines of id, text and metadata, or an index that colbert-ai and RAGatouille open.",
     show_default=True,
 )
 @click.option("--vectors", is_flag=True, help="Write the token vectors as well, as they are stored.")
-def export(folder: Path, output: Path | None, form: str, vectors: bool) -> None:
-    """Write all documents of an index in a form that `plait index` reads."""
+@click.option(
+    "--nbits",
+    type=int,
+    metavar="N",
+    help="For colbert: bits per dimension; codes are made anew if the index has others.",
+    show_default="those of the index, or 4",
+)
+@options.threads
+def export(
+    folder: Path, output: Path | None, form: str, vectors: bool, nbits: int | None, threads: int | None
+) -> None:
+    """Write all documents of an index: in a form that `plait index` reads, or as an index of colbert-ai."""
     from plait import Index
+    from plait.importers import export_colbert
 
+    if form == "colbert":
+        if output is None or vectors:
+            raise click.BadParameter("--format colbert needs -o DIR, and takes no --vectors")
+        with progress_bars() as progress:
+            count = export_colbert(folder, output, nbits=nbits, threads=threads, progress=progress)
+        click.echo(f"wrote {counted(count, 'document')} to {output}")
+        return
     with Index.open(folder) as opened, progress_bars() as progress:
         count = opened.export(output or sys.stdout, vectors=vectors, progress=progress)
     if output:

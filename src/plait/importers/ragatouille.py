@@ -62,6 +62,8 @@ def _names(path: Path, count: int) -> dict[int, str]:
 
 def _texts(path: Path, names: dict[int, str], count: int) -> dict[int, str]:
     """pid -> text. After a deletion RAGatouille drops texts from the list, but keeps the numbers."""
+    if not path.exists():  # colbert-ai needs no texts, nor does a plait index that was written this way
+        return {}
     texts: list[Any] = read_json(path, list)
     pids = sorted(names) if len(texts) == len(names) else list(range(count))
     return dict(zip(pids, checked_texts(texts, len(pids), path), strict=True))
