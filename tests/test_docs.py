@@ -65,6 +65,32 @@ def test_the_page_on_checkpoints_runs(tmp_path: Path):
     assert (tmp_path / "my_encoder" / "model.onnx").is_file()
 
 
+#: Page about a tool -> an index that the tool made, which the page calls old_index.
+MIGRATING = {
+    "colbert-ai": "colbert-ai-4",
+    "ragatouille": "ragatouille",
+    "pylate": "pylate",
+    "fast-plaid": "fast-plaid-1.7",
+}
+
+
+@pytest.mark.parametrize("tool", MIGRATING)
+def test_migrating_pages_run_in_order(tool: str, tmp_path: Path):
+    shutil.copytree(ROOT / "tests" / "golden" / "foreign" / MIGRATING[tool], tmp_path / "old_index")
+    page = (ROOT / "docs" / "migrating" / f"{tool}.md").read_text(encoding="utf-8")
+    theirs, ours = (re.findall(rf"```{mark}\n(.*?)```", page, re.DOTALL) for mark in ("py", "python"))
+    assert len(ours) > len(theirs) > 3
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(ours)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
 def test_architecture_names_every_part():
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for part in (ROOT / "src" / "plait").iterdir():
