@@ -49,8 +49,8 @@ def small_limits() -> ExitStack:
     """Codecs, children and new codecs at sizes that a short history reaches."""
     stack = ExitStack()
     for name, value in {
-        "plait.store.writer.MIN_CODEC_TOKENS": 60,
-        "plait.store.writer.RETRAIN_FACTOR": 3,
+        "plait.store.choice.MIN_CODEC_TOKENS": 60,
+        "plait.store.choice.RETRAIN_FACTOR": 3,
         "plait.codec.subdivide.TOKENS_PER_CHILD": 4,
     }.items():
         stack.enter_context(mock.patch(name, value))

@@ -32,7 +32,7 @@ def main() -> None:
             raise SystemExit(f"{path} exists; golden indexes are never made again")
         documents = clustered(60, dim=12, seed=1, doclen=(1, 9))
         with (
-            mock.patch("plait.store.writer.MIN_CODEC_TOKENS", threshold),
+            mock.patch("plait.store.choice.MIN_CODEC_TOKENS", threshold),
             mock.patch("plait.codec.subdivide.TOKENS_PER_CHILD", tokens_per_child),
             plait.Index.create(path, dim=12, seed=7, **how) as index,
         ):

@@ -203,6 +203,19 @@ class ScaledCodec:
             map_threads(lambda rows: self._encode(vectors[rows])[2], _blocks(len(vectors)), threads)
         )
 
+    def misfit(self, vectors: FloatArray, threads: int | None = None) -> float:
+        """How badly the centroids explain f32 ``[n, dim]``: 1 means as well as what they were trained on, 2
+        that twice as much is left to the detail.
+
+        The table of gains divides the training vectors into parts of the same size, and so knows their mean.
+        """
+        known = 1 - float(np.mean(self.gain_values[:, 0].astype(np.float64) ** 2))
+        lengths = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+        if known <= 0 or not lengths.any():
+            return 1.0  # vectors that are not of length 1
+        gains = self.exact_gains(vectors, threads)[:, 0].astype(np.float64)
+        return (1 - float(np.mean((gains**2)[lengths > 0] / lengths[lengths > 0]))) / known
+
     def _encode(self, vectors: FloatArray) -> tuple[Any, Any, FloatArray]:
         rotated = self.rotate(vectors)
         codes = self.assigner(rotated, 1).astype(np.uint16)

@@ -13,23 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ResidualTokens, ScaledCodec
+from plait.codec import Codec, ResidualCodec, ResidualTokens
 from plait.errors import DuplicateId, InvalidVectors, StoreError
 from plait.store import format as layout
-from plait.store.catalog import Catalog, CodecRow
+from plait.store.catalog import Catalog
+from plait.store.choice import MAX_TRAINING_TOKENS, CodecChoice
 from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter, kind_of
 from plait.types import Document, FloatArray, TokenEmbeddings
 
 Progress = Callable[[str, int, int], None]
 
-#: Below this many tokens an index keeps the original f32 vectors and scores them exactly: a codec
-#: trained on so few would serve badly when the index grows.
-MIN_CODEC_TOKENS = 32_768
-#: When an index has grown by this factor since its codec was trained, new segments get a new codec.
-RETRAIN_FACTOR = 8
-#: Vectors held in memory to train a codec on, at most.
-MAX_TRAINING_TOKENS = 2_097_152
 #: A stream of unknown length that goes on after those is taken to be so many times as long.
 UNKNOWN_LENGTH = 8
 
@@ -142,7 +136,7 @@ class IndexWriter:
         """
         stream = _Chunks(chunks, self.snapshot.dim)
         held = stream.take(1 if sample else MAX_TRAINING_TOKENS)
-        number, codec = self._choose_codec(held, sample, estimate=stream.estimate(held, expected))
+        number, codec = CodecChoice(self, held, sample, stream.estimate(held, expected)).codec()
         first_pid = self.catalog.next_pid()
         rows = iter(documents)
         with self.new_segment(number, codec) as segment:
@@ -184,7 +178,7 @@ class IndexWriter:
         Raises:
             DuplicateId: an id came twice, or is in the index.
         """
-        number = self._add_codec(codec, ntokens)
+        number = self.list_codec(codec, ntokens)
         first_pid = self.catalog.next_pid()
         rows = iter(documents)
         with self.new_segment(number, codec) as segment:
@@ -204,23 +198,7 @@ class IndexWriter:
             raise InvalidVectors(f"there are vectors for more documents than the {len(documents)} given last")
         self.catalog.add_documents(first_pid, documents)
 
-    # Codecs ----------------------------------------------------------------------------------
-
-    def _choose_codec(
-        self, held: list[TokenEmbeddings], sample: Callable[[], FloatArray] | None, estimate: int
-    ) -> tuple[int, Codec | None]:
-        """The codec for a new segment: the newest one, or a new one if the index outgrew it."""
-        stored = sum(row.ntokens for row in self.catalog.segments())
-        rows = self.catalog.codecs()
-        total = stored + estimate
-        newest = rows[-1] if rows else None
-        if total < MIN_CODEC_TOKENS:
-            return (newest.codec if newest else self.catalog.add_codec("float32", None, None, 0)), (
-                self.snapshot.codec(newest.codec) if newest else None
-            )
-        if newest and newest.kind != "float32" and not _outgrown(newest, total):
-            return newest.codec, self.snapshot.codec(newest.codec)
-        return self._train_codec(held, sample, total, rows)
+    # Codecs and segments ---------------------------------------------------------------------
 
     def train(self, sample: FloatArray, ntokens: int) -> bool:
         """Train a codec before anything is added, unless the newest one will do.
@@ -234,35 +212,15 @@ class IndexWriter:
         """
         if not self.wants_codec(ntokens):
             return False
-        total = ntokens + sum(row.ntokens for row in self.catalog.segments())
-        self._train_codec([], lambda: sample, total, self.catalog.codecs())
+        CodecChoice(self, [], lambda: sample, ntokens).codec()
         self.changed()
         return True
 
     def wants_codec(self, ntokens: int) -> bool:
-        """Whether a codec would be trained if so many tokens were added."""
-        rows = self.catalog.codecs()
-        total = ntokens + sum(row.ntokens for row in self.catalog.segments())
-        if total < MIN_CODEC_TOKENS:
-            return False
-        return not rows or rows[-1].kind == "float32" or _outgrown(rows[-1], total)
+        """Whether a codec would be trained if so many tokens were added, whatever they are."""
+        return CodecChoice(self, [], None, ntokens).wanted()
 
-    def _train_codec(
-        self,
-        held: list[TokenEmbeddings],
-        sample: Callable[[], FloatArray] | None,
-        total: int,
-        rows: list[CodecRow],
-    ) -> tuple[int, Codec]:
-        new = sample() if sample else np.concatenate([chunk.vectors for chunk in held])
-        old = self._stored_sample(len(new))
-        codec = self._fit(np.concatenate([old, new]) if len(old) else new, total)
-        number = self._add_codec(codec, total)
-        if any(row.kind == "float32" for row in rows):
-            self._compress_exact_segments(number, codec)
-        return number, codec
-
-    def _add_codec(self, codec: Codec, total: int) -> int:
+    def list_codec(self, codec: Codec, total: int) -> int:
         """Write the codec's arrays and list it; returns its number."""
         kind = kind_of(codec)
         nbits = codec.nbits if isinstance(codec, ResidualCodec) else None
@@ -273,48 +231,6 @@ class IndexWriter:
         arrays: dict[str, layout.Array] = {name: getattr(codec, name) for name in dtypes}
         self.catalog.set_checksums("codec", number, layout.write_arrays(folder, arrays, dtypes))
         return number
-
-    def _fit(self, vectors: FloatArray, total: int) -> Codec:
-        settings, progress = self.snapshot.settings, self.options.progress
-        how = {
-            "ntokens": total,
-            "seed": settings["seed"],
-            "threads": self.options.threads,
-            "progress": (lambda done, all_: progress("train", done, all_)) if progress else None,
-        }
-        if settings.get("level"):
-            return ScaledCodec.fit(vectors, level=settings["level"], **how)
-        return ResidualCodec.fit(vectors, nbits=settings["nbits"], **how)
-
-    def _stored_sample(self, most: int) -> FloatArray:
-        """Vectors of what the index holds already, as many as will be added at most."""
-        rng = np.random.default_rng(self.snapshot.settings["seed"])
-        found = [np.empty((0, self.snapshot.dim), dtype=np.float32)]
-        total = sum(segment.ndocs for segment in self.snapshot.segments)
-        tokens = sum(int(segment.offsets[-1]) for segment in self.snapshot.segments)
-        share = min(1.0, most / max(1, tokens))
-        for segment in self.snapshot.segments if total else []:
-            count = int(np.ceil(share * segment.ndocs))
-            docs = np.sort(rng.choice(segment.ndocs, size=count, replace=False)).astype(np.uint32)
-            found.append(segment.vectors(docs)[0])
-        return np.concatenate(found)
-
-    def _compress_exact_segments(self, number: int, codec: Codec) -> None:
-        """Rewrite the segments that hold f32 vectors, now that there is a codec."""
-        for row, segment in zip(self.snapshot.segment_rows, self.snapshot.segments, strict=True):
-            if segment.codec is not None:
-                continue
-            alive = np.arange(segment.ndocs) if segment.alive is None else np.flatnonzero(segment.alive)
-            vectors, offsets = segment.vectors(alive.astype(np.uint32))
-            self.catalog.remove_segment(row.segment)
-            self.replaced_segments = True
-            self.catalog.forget_tombstones(np.delete(segment.pids, alive).tolist())
-            if len(alive):
-                with self.new_segment(number, codec) as rewritten:
-                    rewritten.add(TokenEmbeddings(vectors, np.diff(offsets)), self.options.threads)
-                    self.finish(rewritten, np.array(segment.pids[alive]))
-
-    # Segments --------------------------------------------------------------------------------
 
     @contextmanager
     def new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
@@ -426,10 +342,3 @@ def sweep(folder: Path, catalog: Catalog) -> None:
     for path in layout.data_folders(folder):
         if path not in keep:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _outgrown(codec: CodecRow, total: int) -> bool:
-    """Whether an index of so many tokens deserves more centroids than a codec has."""
-    if codec.kind == "scaled" and codec.ncentroids == MAX_CENTROIDS:
-        return False
-    return total >= RETRAIN_FACTOR * codec.trained_for
