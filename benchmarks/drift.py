@@ -22,6 +22,7 @@ import numpy as np  # isort: skip
 import plait
 from plait.evaluate import judged_queries, read_qrels
 from plait.sources import read_documents, read_queries
+from plait.store import choice
 from plait.types import TokenEmbeddings
 
 FIRST, ADDED = "cranfield", ("nfcorpus", "msmarco-dl")
@@ -51,8 +52,7 @@ def joined(parts: list[TokenEmbeddings]) -> TokenEmbeddings:
 
 def grown(path: Path, sets: Collections, batch: int, handled: bool, made: dict[str, Any]) -> plait.Index:
     """The first collection, then the others in adds of so many documents."""
-    most = {} if handled else {"MOST_MISFIT": math.inf}
-    with mock.patch.multiple("plait.store.choice", **most):
+    with mock.patch("plait.store.choice.MOST_MISFIT", choice.MOST_MISFIT if handled else math.inf):
         index = plait.Index.create(path, dim=sets[FIRST][0].dim, **made)
         index.add(vectors=sets[FIRST][0])
         for name in ADDED:

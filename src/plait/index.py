@@ -17,7 +17,14 @@ from plait import search as engine
 from plait.codec import require_level, require_nbits
 from plait.collection import Collection, Filter, Vectors, allowed_pids
 from plait.encoder import Encoder, lasting_name, load_encoder
-from plait.errors import IndexAlreadyExists, IndexLocked, InvalidParameter, StoreError
+from plait.errors import (
+    CheckpointError,
+    EncoderMismatch,
+    IndexAlreadyExists,
+    IndexLocked,
+    InvalidParameter,
+    StoreError,
+)
 from plait.export import export_documents
 from plait.ingest import stored_queries
 from plait.inputs import as_fields, as_k
@@ -28,12 +35,14 @@ from plait.store import (
     IndexStats,
     IndexWriter,
     Problem,
+    RepairReport,
     Snapshot,
     WriteOptions,
     backup,
     compact,
     due,
     merge,
+    repair,
     stats,
     verify,
 )
@@ -352,6 +361,39 @@ class Index(Collection):
         """
         return verify(self._path)
 
+    @staticmethod
+    def repair(
+        source: str | Path,
+        destination: str | Path,
+        *,
+        model: str | Path | Encoder | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """Make a new index of what can be saved of a damaged one, which is not touched.
+
+        Documents whose tokens are lost are encoded again from their texts, if the encoder can be loaded.
+
+        Args:
+            source: the damaged index.
+            destination: a folder that does not exist yet.
+            model: the encoder of the index, when it has moved.
+            threads: None for all cores.
+            progress: called with a stage, how much is done, and how much there is.
+
+        Returns:
+            What was saved and what is lost.
+
+        Raises:
+            IndexAlreadyExists: something is at ``destination``.
+            IndexNotFound, IndexTooNew, IndexCorrupt: nothing can be read.
+            EncoderMismatch: ``model`` is not the encoder that the index was made with.
+        """
+        options = WriteOptions(threads, progress, doing="repairing")
+        encoder = _encoder_of(Path(source), model)
+        encode = partial(encoder.encode_documents, threads=threads) if encoder else None
+        return repair(Path(source), Path(destination), encode=encode, options=options)
+
     def backup(self, path: str | Path, *, hard_links: bool = False, progress: Progress | None = None) -> None:
         """Copy the newest committed state into a new folder, while others search and write.
 
@@ -459,6 +501,28 @@ def _as_encoder(model: str | Path | Encoder | None) -> Encoder:
     if model is None or isinstance(model, str | Path):
         return load_encoder(model)
     return model
+
+
+def _encoder_of(folder: Path, model: str | Path | Encoder | None) -> Encoder | None:
+    """The encoder that an index was made with, which may be damaged; None if it has none, or it is gone."""
+    catalog = Catalog.open(folder)
+    try:
+        record = catalog.settings().get("encoder")
+    finally:
+        catalog.close()
+    if record is None:
+        return None if model is None else _as_encoder(model)
+    try:
+        encoder = _as_encoder(record["path"] if model is None else model)
+    except CheckpointError:
+        if model is not None:
+            raise
+        return None
+    if encoder.fingerprint != record["fingerprint"]:
+        if model is None:
+            return None
+        raise EncoderMismatch(f"{folder} was made with the encoder {record['name']!r}, not {encoder.name!r}")
+    return encoder
 
 
 def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None) -> dict[str, Any] | None:

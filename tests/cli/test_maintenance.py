@@ -76,3 +76,19 @@ def test_export_and_index_again(plait, own, tmp_path):
         "text": "France Paris is the capital of France.",
         "metadata": {"title": "France", "lang": "en"},
     }
+
+
+def test_repair(plait, own, tmp_path):
+    file = next(own.rglob("vectors.npy"))
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = plait("repair", own, tmp_path / "new")
+    assert (done.code, done.err) == (0, "")
+    assert (
+        done.out
+        == f"damaged: {file}: does not match its checksum\nsaved 0 documents\nencoded 6 documents again\n"
+    )
+    assert plait("search", tmp_path / "new", "bread", "--json").lines[0]["id"] == "bread"
+    assert plait("repair", own, tmp_path / "more", "--json").lines[0]["lost"] == []
+    again = plait("repair", own, tmp_path / "new")
+    assert (again.code, again.out) == (1, "")

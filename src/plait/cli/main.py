@@ -107,6 +107,7 @@ for command in (
     encoders.convert,
     maintenance.compact,
     maintenance.verify,
+    maintenance.repair,
     maintenance.backup,
     maintenance.export,
 ):

@@ -1,16 +1,20 @@
-"""Commands that look after an index as a whole: compact, verify, backup, export."""
+"""Commands that look after an index as a whole: compact, verify, repair, backup, export."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from plait.cli import options
 from plait.cli.output import counted, note, print_json
 from plait.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from plait.store import RepairReport
 
 
 @click.command(cls=options.Command)
@@ -56,6 +60,43 @@ def verify(folder: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
     if not as_json:
         click.echo(f"{folder} is sound")
+
+
+@click.command(cls=options.Command)
+@options.argument("source", "DIR", "The damaged index's folder.", type=Path)
+@options.argument("destination", "DEST", "The new index's folder, which must not exist yet.", type=Path)
+@click.option("--model", metavar="DIR", help="The checkpoint of the index, if it has moved.")
+@options.threads
+@options.as_json("Print one JSON object.")
+def repair(source: Path, destination: Path, model: str | None, threads: int | None, as_json: bool) -> None:
+    """Save what can be saved of a damaged index into a new one, and list what is lost.
+
+    Documents whose vectors are lost are encoded again if their text is there, and the checkpoint. The damaged
+    index is not touched. The exit code is 1 if documents are lost.
+    """
+    from plait import Index
+
+    with progress_bars() as progress:
+        done = Index.repair(source, destination, model=model, threads=threads, progress=progress)
+    if as_json:
+        print_json(dataclasses.asdict(done))
+    else:
+        _print_repair(done)
+    if done.lost or done.unnamed:
+        note(f"error: {counted(len(done.lost) + done.unnamed, 'document')} could not be saved")
+        raise click.exceptions.Exit(1)
+
+
+def _print_repair(done: RepairReport) -> None:
+    for damage in done.damage:
+        click.echo(f"damaged: {damage}")
+    click.echo(f"saved {counted(done.saved, 'document')}")
+    if done.encoded_again:
+        click.echo(f"encoded {counted(len(done.encoded_again), 'document')} again")
+    for key in done.lost:
+        click.echo(f"lost: {key}")
+    if done.unnamed:
+        click.echo(f"lost: {counted(done.unnamed, 'document')} whose ids are gone")
 
 
 @click.command(cls=options.Command)

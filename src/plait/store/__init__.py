@@ -8,6 +8,7 @@ from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
 from plait.store.opening import Segment
 from plait.store.reader import Snapshot, open_snapshot
+from plait.store.rescue import RepairReport, repair
 from plait.store.stats import IndexStats, stats
 from plait.store.transaction import Transactions
 from plait.store.verification import Problem, verify
@@ -21,6 +22,7 @@ __all__ = [
     "IndexStats",
     "IndexWriter",
     "Problem",
+    "RepairReport",
     "Segment",
     "Snapshot",
     "Transactions",
@@ -31,6 +33,7 @@ __all__ = [
     "merge",
     "nameable",
     "open_snapshot",
+    "repair",
     "stats",
     "verify",
     "writing",

@@ -34,6 +34,7 @@ MOST_DELETED = 0.5
 #: Tokens copied at a time.
 ROWS_PER_COPY = 1 << 18
 
+Pids = npt.NDArray[np.int64]
 #: Numbers of segments that become one.
 Group = list[int]
 
@@ -46,14 +47,12 @@ class CompactionReport:
         merges: transactions.
         segments_before, segments_after: in the index.
         deleted: deleted documents whose tokens are gone now.
-        bytes_written: of new files.
     """
 
     merges: int = 0
     segments_before: int = 0
     segments_after: int = 0
     deleted: int = 0
-    bytes_written: int = 0
 
 
 def compact(begin: Callable[[], AbstractContextManager[IndexWriter]]) -> CompactionReport:
@@ -155,18 +154,32 @@ def _merge(writer: IndexWriter, pairs: list[tuple[SegmentRow, Segment]], report:
         writer.catalog.remove_segment(row.segment)
         if segment.alive is not None:
             writer.catalog.forget_tombstones(segment.pids[segment.alive == 0].tolist())
-    order = _Order.of(segments)
+    merged = rewrite(writer, pairs[0][0].codec, segments)
     report.merges += 1
-    report.deleted += sum(segment.ndocs for segment in segments) - len(order.pids)
+    report.deleted += sum(segment.ndocs for segment in segments) - len(merged)
+
+
+def rewrite(writer: IndexWriter, codec: int, segments: list[Segment]) -> Pids:
+    """Write the live documents of segments of one codec as one new segment, if there are any.
+
+    Args:
+        writer: the transaction.
+        codec: number of the codec in the index that is written to.
+        segments: of that codec, in any index.
+
+    Returns:
+        The pids i64 of the documents, ascending.
+    """
+    order = _Order.of(segments)
     if not len(order.pids):
-        return
-    with writer.new_segment(pairs[0][0].codec, segments[0].codec) as merged:
+        return order.pids
+    with writer.new_segment(codec, segments[0].codec) as merged:
         for place, docs in order.blocks(segments):
             _copy(segments[place], docs, merged)
             if writer.options.progress:
                 writer.options.progress("merge", merged.ndocs, len(order.pids))
         writer.finish(merged, order.pids)
-    report.bytes_written += sum(path.stat().st_size for path in merged.folder.iterdir())
+    return order.pids
 
 
 def _require_intact(segment: Segment, checksums: dict[str, int]) -> None:
