@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from living_tables import drift, living
 from records import Record, engine, machines, mean_of, records, settings
 
 
@@ -316,5 +317,7 @@ TABLES: dict[str, Callable[[], str]] = {
         rescoring,
         limits,
         codecs,
+        living,
+        drift,
     )
 }

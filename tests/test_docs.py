@@ -30,7 +30,7 @@ def test_links_lead_somewhere(page: Path):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/filters.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/filters.md", "docs/living.md"])
 def test_python_examples_run_in_order(page: str, tmp_path: Path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

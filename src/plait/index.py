@@ -43,6 +43,7 @@ from plait.store import (
     due,
     merge,
     repair,
+    shrink,
     stats,
     verify,
 )
@@ -223,7 +224,10 @@ class Index(Collection):
             IndexLocked: another writer did not finish in time.
             IndexCorrupt: a segment does not match its checksums; it is left as it is.
         """
-        return compact(partial(self._writing, "merging segments", threads, progress))
+        report = compact(partial(self._writing, "merging segments", threads, progress))
+        if report.deleted and not self._transactions.begun:
+            shrink(self._path)
+        return report
 
     # Searching -------------------------------------------------------------------------------
 

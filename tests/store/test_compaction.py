@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import plait
 from plait import SearchParams, errors
-from plait.store import compaction, merge, open_snapshot, writing
+from plait.store import compaction, merge, open_snapshot, verify, writing
 from tests.conftest import clustered
 
 DOCUMENTS = clustered(2600)
@@ -195,6 +195,24 @@ def test_merging_is_undone_with_the_transaction(grown: Grown):
             add(index, 1600, 1700)
             assert index.compact().deleted == 1
         assert (index.stats().segments, len(index)) == (1, 1699)
+
+
+def test_the_catalog_gives_back_the_room_of_deleted_texts(tmp_path: Path):
+    with plait.Index.create(tmp_path / "index", dim=32) as index:
+        texts = [f"{n} " * 400 for n in range(200)]
+        index.add(texts, vectors=DOCUMENTS[:200])
+        index.delete([str(n) for n in range(0, 200, 2)])
+        with plait.Index.open(tmp_path / "index", auto_refresh=False) as reader:
+            index.compact()
+            assert reader.get("7").text == texts[7]
+    with plait.Index.create(tmp_path / "fresh", dim=32) as fresh:
+        fresh.add(texts[1::2], vectors=DOCUMENTS[:100])
+    # SQLite tidies up when the last one closes.
+    sizes = [
+        sum(file.stat().st_size for file in (tmp_path / n).glob("*.sqlite*")) for n in ("index", "fresh")
+    ]
+    assert sizes[0] <= 1.05 * sizes[1]
+    assert verify(tmp_path / "index") == []
 
 
 @pytest.mark.parametrize("name", ["codes", "residuals", "gains", "ivf_docs", "doclens"])

@@ -427,6 +427,24 @@ class Catalog:
         unfinished.replace(path)
         sync_folder(folder)
 
+    def shrink(self) -> None:
+        """Write the file anew without the room that deleted rows left; readers keep what they see.
+
+        The room is free when the last of them closes.
+
+        Not inside a transaction. Passed over while somebody else writes: it is no loss.
+
+        Raises:
+            StoreError: the system refused, a full disk for example; nothing was changed.
+        """
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise StoreError(f"{self.path} could not be made smaller: {error}") from error
+
     # Writing, inside a transaction -----------------------------------------------------------
 
     def set_setting(self, key: str, value: Any) -> None:

@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import SegmentRow
+from plait.store.catalog import Catalog, SegmentRow
 from plait.store.opening import Segment
 from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter
@@ -76,6 +77,15 @@ def compact(begin: Callable[[], AbstractContextManager[IndexWriter]]) -> Compact
                 report.segments_after = len(writer.snapshot.segments)
                 return report
             merge(writer, groups[:1], report)
+
+
+def shrink(folder: Path) -> None:
+    """Let the catalog give back the room of deleted documents' texts."""
+    catalog = Catalog.open(folder)
+    try:
+        catalog.shrink()
+    finally:
+        catalog.close()
 
 
 # Policy --------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ class Transactions:
         self._lock = threading.RLock()  # other threads wait; the same thread joins
         self._writer: IndexWriter | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether a transaction is going on."""
+        return self._writer is not None
+
     @contextmanager
     def __call__(self, options: WriteOptions) -> Iterator[IndexWriter]:
         """A transaction, or a part of the one that this thread has begun.
