@@ -113,6 +113,23 @@ def test_keys_that_nobody_knows_are_told(copy):
     assert "sparkle" in said[0]
 
 
+def test_settings_of_modernbert_where_transformers_4_keeps_them(copy):
+    wanted = load_encoder(GOLDEN / "st-modernbert").encode_documents(TEXT).vectors
+    older = {"global_attn_every_n_layers": 2, "global_rope_theta": 160000.0, "local_rope_theta": 10000.0}
+    folder = copy("st-modernbert", "config.json", rope_parameters=..., layer_types=..., **older)
+    assert np.array_equal(load_encoder(folder).encode_documents(TEXT).vectors, wanted)
+    path = folder / "config.json"
+    for key, value in (
+        ("local_rope_theta", None),
+        ("global_rope_theta", 500.0),
+        ("global_attn_every_n_layers", 1),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+        found = load_encoder(folder).encode_documents(TEXT).vectors
+        assert not np.array_equal(found, wanted), key
+        wanted = found
+
+
 def test_prompts_of_pylate_are_not_used_unless_one_is_the_default(copy):
     encoder, said = loaded(
         copy("pylate-bert", "config_sentence_transformers.json", prompts={"query": "find: "})
