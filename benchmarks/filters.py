@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,25 @@ from plait import search as engine
 
 SHARES = (0.5, 0.05, 0.005, 0.0)
 QUERIES_TOGETHER = 8
+DOCUMENTS_PER_CHUNK = 4096
 
 
 def build(source: VectorSet, path: Path, made: dict[str, Any]) -> plait.Index:
     """An index whose documents say their place twice: in a declared field and in another one."""
     places = np.random.default_rng(0).permutation(len(source.doclens)).tolist()
     index = plait.Index.create(path, dim=source.embeddings.shape[1], fields={"place": int}, **made)
-    index.add(
-        vectors=plait.TokenEmbeddings(source.embeddings, source.doclens),
-        metadata=[{"place": place, "other": place} for place in places],
-        threads=1,
-    )
+    index.add_stream(chunks(source), expected=len(places), threads=1)
+    index.update_metadata(list(index.ids()), [{"place": place, "other": place} for place in places])
     return index
+
+
+def chunks(source: VectorSet) -> Iterator[plait.TokenEmbeddings]:
+    """The vectors, some documents at a time."""
+    for start in range(0, len(source.doclens), DOCUMENTS_PER_CHUNK):
+        doclens = source.doclens[start : start + DOCUMENTS_PER_CHUNK]
+        first = source.offsets[start]
+        rows = source.embeddings[first : first + int(doclens.sum())]
+        yield plait.TokenEmbeddings(np.asarray(rows, np.float32), doclens)
 
 
 def rankings(index: plait.Index, queries: list[Any]) -> list[list[str]]:

@@ -25,6 +25,8 @@ from plait.types import FloatArray
 INT8_SLACK = 0.016
 #: Documents beyond twice the hits wanted that a first look passes on.
 SPARE = 32
+#: So few documents, as a narrow filter leaves, are scored in f32 without a look at their codes before.
+FEW = 64
 #: Documents per piece when a scan is spread over threads.
 DOCS_PER_BLOCK = 16_384
 #: Documents reconstructed at a time: their f32 vectors should stay in the cache.
@@ -172,14 +174,14 @@ class _Search:
     def pools(self, masks: list[Mask]) -> list[Pool]:
         """Rescored documents of every segment; at least k in all, if so many are allowed."""
         coded = _coded(self.snapshot, masks)
-        exact = [
-            Pool(segment, docs := _docs(segment, mask), np.zeros(len(docs), dtype=np.float32))
-            for segment, mask in zip(self.snapshot.segments, masks, strict=True)
-            if segment.codec is None
-        ]
+        pairs = zip(self.snapshot.segments, masks, strict=True)
+        exact = [_unscored(segment, mask) for segment, mask in pairs if segment.codec is None]
+        allowed = sum(_count(segment, mask) for segment, mask in coded)
+        if allowed <= FEW:
+            return [*exact, *(_unscored(segment, mask) for segment, mask in coded)]
         rescored = [] if _scans(self.params, coded) else self._stages(coded)
         found = sum(len(pool.docs) for pool in rescored)
-        if found < min(self.k, sum(_count(segment, mask) for segment, mask in coded)) or not rescored:
+        if found < min(self.k, allowed) or not rescored:
             rescored = [
                 self.scanned.get(id(segment)) or self._scan(segment, _docs(segment, mask))
                 for segment, mask in coded
@@ -275,6 +277,11 @@ def _docs(segment: Segment, mask: Mask) -> Docs:
     if mask is None:
         return np.arange(segment.ndocs, dtype=np.uint32)
     return np.flatnonzero(mask).astype(np.uint32)
+
+
+def _unscored(segment: Segment, mask: Mask) -> Pool:
+    docs = _docs(segment, mask)
+    return Pool(segment, docs, np.zeros(len(docs), dtype=np.float32))
 
 
 def _count(segment: Segment, mask: Mask) -> int:
