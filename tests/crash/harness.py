@@ -106,7 +106,8 @@ class Harness:
             figures.count(where)
             found = len(figures.faults)
             with figures.judging(f"kill {number} of {self.seed}, {where}, {job.kill_at} {job.torn}"):
-                self._after_kill(path, outcome, _Ahead(twin, steps), figures)
+                if self._after_kill(path, outcome, _Ahead(twin, steps), figures) is not None:
+                    twin.become(path)
             if len(figures.faults) > found:
                 return
             self.report(figures.runs)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -52,9 +53,29 @@ def small_limits() -> ExitStack:
         "plait.store.choice.MIN_CODEC_TOKENS": 60,
         "plait.store.choice.RETRAIN_FACTOR": 3,
         "plait.codec.subdivide.TOKENS_PER_CHILD": 4,
+        "plait.store.compaction.SMALLEST_TIER": 20,
+        "plait.store.compaction.FACTOR": 4,
     }.items():
         stack.enter_context(mock.patch(name, value))
     return stack
+
+
+class Abandoned(Exception):
+    """Rolls a transaction back."""
+
+
+#: Kinds of steps: how often each is done, and the method of ``Index`` that it needs.
+STEPS = {
+    "add": (8, "add"),
+    "upsert": (4, "upsert"),
+    "update": (2, "update_metadata"),
+    "delete": (3, "delete"),
+    "delete_matching": (2, "update_metadata"),
+    "transaction": (3, "transaction"),
+    "compact": (2, "compact"),
+    "reopen": (2, "open"),
+    "nothing": (1, "delete"),
+}
 
 
 class Generator:
@@ -74,17 +95,54 @@ class Generator:
         return steps, states
 
     def step(self, model: Model) -> Step:
-        """One change."""
-        names = ["add"] * 4 + ["delete"] * 2 + ["reopen", "nothing"]
-        name = self.random.choice(names)
-        return getattr(self, f"_{name}")(model)
+        """One change, or a few in one transaction."""
+        names = [name for name, (weight, needs) in STEPS.items() for _ in range(weight) if _offered(needs)]
+        return getattr(self, f"_{self.random.choice(names)}")(model)
 
     def _add(self, model: Model) -> Step:
         many = self.random.random() < 0.2
+        count = self.random.randint(10, 30) if many else self.random.randint(1, 6)
+        return {"do": "add", "docs": self._docs(count)}
+
+    def _upsert(self, model: Model) -> Step:
+        docs = list(self._docs(self.random.randint(1, 6)).items())
+        old = self._some(model, 4)
         return {
-            "do": "add",
-            "docs": self._docs(self.random.randint(10, 30) if many else self.random.randint(1, 6)),
+            "do": "upsert",
+            "docs": dict(zip(old, (doc for _, doc in docs), strict=False)) | dict(docs[:1]),
         }
+
+    def _update(self, model: Model) -> Step:
+        return {"do": "update", "ids": self._some(model, 5), "metadata": {"n": self.random.randint(0, 9)}}
+
+    def _delete(self, model: Model) -> Step:
+        share = self.random.choice([0.02, 0.1, 0.1, 0.1, 0.5, 1.0])
+        return {"do": "delete", "ids": [*self._some(model, max(1, int(share * len(model)))), "unknown"]}
+
+    def _delete_matching(self, model: Model) -> Step:
+        return {"do": "delete", "filter": {"tag": self.random.choice("abc"), "n": {"$gte": 5}}}
+
+    def _transaction(self, model: Model) -> Step:
+        steps = []
+        for _ in range(self.random.randint(1, 3)):
+            steps.append(self.step(model))
+            while steps[-1]["do"] in ("transaction", "reopen", "compact"):
+                steps[-1] = self.step(model)
+            model = apply(steps[-1], model)
+        return {"do": "transaction", "steps": steps, "fails": self.random.random() < 0.3}
+
+    def _compact(self, model: Model) -> Step:
+        return {"do": "compact"}
+
+    def _reopen(self, model: Model) -> Step:
+        return {"do": "reopen"}
+
+    def _nothing(self, model: Model) -> Step:
+        """A commit without a change."""
+        return {"do": "delete", "ids": []}
+
+    def _some(self, model: Model, most: int) -> list[str]:
+        return self.random.sample(sorted(model), min(len(model), most))
 
     def _docs(self, count: int) -> dict[str, list[Any]]:
         docs = {}
@@ -95,45 +153,64 @@ class Generator:
             docs[f"d{number}"] = [number, f"text {number}, ü", metadata]
         return docs
 
-    def _delete(self, model: Model) -> Step:
-        share = self.random.choice([0.02, 0.1, 0.5, 1.0] if self.random.random() < 0.5 else [0.1])
-        ids = self.random.sample(sorted(model), min(len(model), max(1, int(share * len(model)))))
-        return {"do": "delete", "ids": [*ids, "unknown"]}
 
-    def _reopen(self, model: Model) -> Step:
-        return {"do": "reopen"}
-
-    def _nothing(self, model: Model) -> Step:
-        """A commit without a change."""
-        return {"do": "delete", "ids": []}
+def _offered(needs: str) -> bool:
+    return hasattr(plait.Index, needs)
 
 
 def apply(step: Step, model: Model) -> Model:
     """The model after a step; the one given is left as it is."""
-    if step["do"] == "add":
-        return model | {key: Doc(*doc) for key, doc in step["docs"].items()}
-    if step["do"] == "delete":
-        return {key: doc for key, doc in model.items() if key not in step["ids"]}
+    match step:
+        case {"do": "add" | "upsert", "docs": docs}:
+            return model | {key: Doc(*doc) for key, doc in docs.items()}
+        case {"do": "update", "ids": ids, "metadata": metadata}:
+            changed = {key: model[key] for key in ids}
+            return model | {
+                key: replace(doc, metadata=doc.metadata | metadata) for key, doc in changed.items()
+            }
+        case {"do": "delete", "ids": ids}:
+            return {key: doc for key, doc in model.items() if key not in ids}
+        case {"do": "delete", "filter": {"tag": tag, "n": {"$gte": least}}}:
+            return {key: doc for key, doc in model.items() if not _matches(doc.metadata, tag, least)}
+        case {"do": "transaction", "steps": steps, "fails": fails}:
+            return model if fails else reduce(lambda state, one: apply(one, state), steps, model)
     return model
+
+
+def _matches(metadata: dict[str, Any], tag: str, least: int) -> bool:
+    return metadata.get("tag") == tag and metadata.get("n", -1) >= least
 
 
 def perform(step: Step, index: plait.Index) -> plait.Index:
     """Do a step to an index; returns the index to go on with."""
-    if step["do"] == "add":
-        docs = {key: Doc(*doc) for key, doc in step["docs"].items()}
-        index.add(
-            ids=list(docs),
-            vectors=[doc.vectors for doc in docs.values()],
-            texts=[doc.text for doc in docs.values()],
-            metadata=[doc.metadata for doc in docs.values()],
-            threads=THREADS,
-        )
-    elif step["do"] == "delete":
-        index.delete(step["ids"])
-    elif step["do"] == "reopen":
-        path = index.path
-        index.close()
-        return plait.Index.open(path)
+    match step:
+        case {"do": "add" | "upsert" as do, "docs": docs}:
+            made = {key: Doc(*doc) for key, doc in docs.items()}
+            getattr(index, do)(
+                ids=list(made),
+                vectors=[doc.vectors for doc in made.values()],
+                texts=[doc.text for doc in made.values()],
+                metadata=[doc.metadata for doc in made.values()],
+                threads=THREADS,
+            )
+        case {"do": "update", "ids": ids, "metadata": metadata}:
+            index.update_metadata(ids, metadata)
+        case {"do": "delete", "ids": ids}:
+            index.delete(ids)
+        case {"do": "delete", "filter": conditions}:
+            index.delete(filter=conditions)
+        case {"do": "transaction", "steps": steps, "fails": fails}:
+            with suppress(Abandoned), index.transaction():
+                for one in steps:
+                    perform(one, index)
+                if fails:
+                    raise Abandoned
+        case {"do": "compact"}:
+            index.compact(threads=THREADS)
+        case {"do": "reopen"}:
+            path = index.path
+            index.close()
+            return plait.Index.open(path)
     return index
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +52,18 @@ class Twin:
         require_documents(self._index, self.state.model)
         require_exact_scores(self._index, self.state)
         return self.state
+
+    def become(self, path: Path) -> None:
+        """Be a copy of an index that is in the same state.
+
+        What a killed writer did not come to, such as a merge after its commit, can change what a codec is
+        trained on later.
+        """
+        own = self._index.path
+        self._index.close()
+        shutil.rmtree(own)
+        shutil.copytree(path, own)
+        self._index = plait.Index.open(own)
 
     def all_states(self, steps: list[Step]) -> list[State]:
         """The state now, and after each of the steps."""
@@ -105,6 +118,8 @@ def require_state(path: Path, allowed: list[State]) -> State:
         fitting = [state for state in allowed if state.model.keys() == ids and state.answers == found]
         assert fitting, _difference(found, allowed)
         require_documents(index, fitting[-1].model)
+        problems = [str(problem) for problem in index.verify() if not problem.harmless]
+        assert not problems, problems
     return fitting[-1]
 
 
@@ -118,9 +133,10 @@ def _difference(found: Answers, allowed: list[State]) -> str:
 
 
 def require_swept(path: Path) -> None:
-    """After a write no folder is left that the catalog does not list."""
+    """After a write no folder is left that the catalog does not list, and nothing else is wrong."""
     with plait.Index.open(path) as index:
         index.delete([])
+        assert not index.verify()
     catalog = Catalog.open(path)
     listed = {layout_of_files.segment_path(path, row.segment) for row in catalog.segments()}
     listed |= {
