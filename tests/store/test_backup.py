@@ -144,7 +144,7 @@ def test_damage_is_not_copied(index: plait.Index, tmp_path: Path):
     file = next(index.path.rglob("vectors.npy"))
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(errors.IndexCorrupt, match=r"vectors\.npy.*repair"):
+    with pytest.raises(errors.IndexCorrupt, match=r"vectors\.npy: does not match its checksum"):
         index.backup(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 

@@ -129,7 +129,10 @@ def test_codes_and_lists_that_do_not_fit_each_other(copy: Path, kind: str):
         ("UPDATE document SET metadata = '{' WHERE pid = 8", "metadata of the document '7' is not"),
         ("UPDATE sqlite_sequence SET seq = 5 WHERE name = 'document'", "the next pid would be 6"),
         ("UPDATE setting SET value = '0' WHERE key = 'dim'", "the setting dim is 0"),
-        ("UPDATE segment SET checksums = 'no' WHERE segment = 2", "list of checksums is not readable"),
+        (
+            "UPDATE segment SET checksums = 'no' WHERE segment = 2",
+            "list of checksums of segment 2 is not JSON",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_the_files(copy: Path, statement: str, said: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +57,11 @@ class Calibration:
                 int(k): [(float(effort), float(recall)) for effort, recall in curve]
                 for k, curve in value["curves"].items()
             }
+            points = [point for curve in curves.values() for point in curve]
+            if not all(0 < effort < math.inf and math.isfinite(recall) for effort, recall in points):
+                return None
             return cls(int(value["documents"]), int(value["queries"]), curves) if curves else None
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
 

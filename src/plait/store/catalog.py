@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,13 @@ from plait.store.format import (
     sync_folder,
     unfinished_path,
 )
+from plait.store.rows import CodecRow, Rows, SegmentRow
 from plait.types import Document
 
 #: Ids looked up in one statement.
 IDS_PER_QUERY = 500
+#: A catalog of up to so many bytes is checked by SQLite when it is opened.
+CHECKED_BYTES = 1 << 20
 
 SCHEMA = """
 CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,29 +68,6 @@ CREATE TABLE tombstone (pid INTEGER PRIMARY KEY);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CodecRow:
-    """One trained codec; ``kind`` is "scaled", "residual" or "float32"."""
-
-    codec: int
-    kind: str
-    nbits: int | None
-    ncentroids: int | None
-    trained_for: int
-    checksums: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """One live segment."""
-
-    segment: int
-    codec: int
-    ndocs: int
-    ntokens: int
-    checksums: dict[str, int]
-
-
 class Catalog:
     """A connection to the catalog of one index. Not shared between threads without a lock."""
 
@@ -99,6 +79,7 @@ class Catalog:
         self.format_version = format_version
         self.path = catalog_path(folder)
         self._connection = connection
+        self._rows_as = Rows(self.path)
         register(connection)
 
     @classmethod
@@ -151,19 +132,25 @@ class Catalog:
             connection, read_only = connect(path)
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.DatabaseError as error:
+            things = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise read_error(path, error) from error
         if application != APPLICATION_ID:
-            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             connection.close()
-            what = "empty, as if making it was cut short" if empty else "another program's database"
+            what = "another program's database" if things else "empty, as if making it was cut short"
             raise IndexNotFound(f"{folder} is not a plait index: {path.name} is {what}")
+        if version < 1:
+            connection.close()
+            raise IndexCorrupt(path, f"has the format version {version}")
         if version > FORMAT_VERSION:
             connection.close()
             raise IndexTooNew(
                 f"{folder} has format version {version}; this plait reads up to {FORMAT_VERSION}: "
                 f"install a newer plait"
             )
+        if strange := [name for kind, name, sql in things if not _is_plain(kind, sql)]:
+            connection.close()
+            raise IndexCorrupt(path, f"holds {strange[0]!r}, which is not a table or an index of one")
         return cls(folder, connection, read_only, version)
 
     def close(self) -> None:
@@ -194,7 +181,7 @@ class Catalog:
         """Turn SQLite's errors into plait's."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise read_error(self.path, error) from error
 
     def pin(self) -> None:
@@ -247,40 +234,27 @@ class Catalog:
         """What was fixed when the index was made: dim, nbits, seed, encoder."""
         with self.reading():
             rows = self._connection.execute("SELECT key, value FROM setting").fetchall()
-            try:
-                return {key: json.loads(value) for key, value in rows}
-            except (ValueError, TypeError) as error:
-                raise IndexCorrupt(self.path, f"a setting is not JSON ({error})") from error
+        return {key: self._rows_as.json(value, f"the setting {key}") for key, value in rows}
 
     def codecs(self) -> list[CodecRow]:
         """All codecs, oldest first."""
         names = "codec, kind, nbits, ncentroids, trained_for, checksums"
-        return [
-            CodecRow(codec, kind, nbits, ncentroids, trained_for, self._checksums(checksums))
-            for codec, kind, nbits, ncentroids, trained_for, checksums in self._rows("codec", names)
-        ]
+        return [self._rows_as.codec(*row) for row in self._rows("codec", names)]
 
     def segments(self) -> list[SegmentRow]:
         """The live segments, oldest first."""
         names = "segment, codec, ndocs, ntokens, checksums"
-        return [
-            SegmentRow(segment, codec, ndocs, ntokens, self._checksums(checksums))
-            for segment, codec, ndocs, ntokens, checksums in self._rows("segment", names)
-        ]
+        return [self._rows_as.segment(*row) for row in self._rows("segment", names)]
 
     def _rows(self, table: str, names: str) -> list[tuple[Any, ...]]:
         with self.reading():
             return self._connection.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall()
 
-    def _checksums(self, text: str) -> dict[str, int]:
-        try:
-            return {str(name): int(value) for name, value in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise IndexCorrupt(self.path, f"a list of checksums is not readable ({error})") from error
-
     def tombstones(self) -> list[int]:
         """pids of deleted documents whose tokens are still in a segment, ascending."""
-        return [row[0] for row in self._rows("tombstone", "pid")]
+        return [
+            self._rows_as.number(row[0], "the pid of a tombstone") for row in self._rows("tombstone", "pid")
+        ]
 
     def ndocs(self) -> int:
         """Live documents."""
@@ -295,7 +269,7 @@ class Catalog:
                 marks = ",".join("?" * len(part))
                 query = f"SELECT pid, id, text, metadata FROM document WHERE pid IN ({marks})"
                 for pid, key, text, metadata in self._connection.execute(query, part):
-                    found[pid] = Document(key, text, self._metadata(metadata))
+                    found[pid] = self._rows_as.document(pid, key, text, metadata)
         return found
 
     # Filters ---------------------------------------------------------------------------------
@@ -342,13 +316,7 @@ class Catalog:
         )
         with self.reading():
             rows = self._connection.execute(query, (after, *condition.parameters, size)).fetchall()
-            return {pid: Document(key, text, self._metadata(metadata)) for pid, key, text, metadata in rows}
-
-    def _metadata(self, text: str | None) -> dict[str, Any]:
-        try:
-            return json.loads(text) if text else {}
-        except ValueError as error:
-            raise IndexCorrupt(self.path, f"a document's metadata is not JSON ({error})") from error
+            return {row[0]: self._rows_as.document(*row) for row in rows}
 
     def pids_of(self, ids: Iterable[str]) -> dict[str, int]:
         """id -> pid of the live ones among these ids."""
@@ -366,6 +334,20 @@ class Catalog:
         with self.reading():
             rows = self._connection.execute("PRAGMA integrity_check(20)").fetchall()
         return [str(text) for (text,) in rows if text != "ok"]
+
+    def require_sound_if_small(self) -> None:
+        """Let SQLite check a catalog of up to ``CHECKED_BYTES``, which takes a few milliseconds.
+
+        Raises:
+            IndexCorrupt: its pages or indexes are damaged.
+        """
+        with self.reading():
+            pages, size = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "page_size")
+            )
+        if pages * size <= CHECKED_BYTES and (found := self.integrity()):
+            raise IndexCorrupt(self.path, found[0])
 
     def pids(self) -> npt.NDArray[np.int64]:
         """i64 ``[ndocs]``: of all live documents, ascending."""
@@ -454,7 +436,7 @@ class Catalog:
     def next_pid(self) -> int:
         """The pid that the next document will get: larger than any there ever was."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()
-        return int(row[0]) + 1 if row else 1
+        return self._rows_as.number(row[0], "the largest pid") + 1 if row else 1
 
     def add_codec(self, kind: str, nbits: int | None, ncentroids: int | None, trained_for: int) -> int:
         """Register a codec; its number names its folder."""
@@ -524,6 +506,13 @@ class Catalog:
         for part in _parts(pids):
             marks = ",".join("?" * len(part))
             self._connection.execute(f"DELETE FROM tombstone WHERE pid IN ({marks})", part)
+
+
+def _is_plain(kind: Any, sql: Any) -> bool:
+    """Views, triggers and virtual tables run what somebody else wrote, and perhaps for ever."""
+    if kind not in ("table", "index"):
+        return False
+    return sql is None or (isinstance(sql, str) and re.match(r"\s*CREATE\s+VIRTUAL\b", sql, re.I) is None)
 
 
 def _metadata_text(record: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plait.codec import MAX_CENTROIDS, Codec, ResidualCodec, ScaledCodec
-from plait.store.catalog import CodecRow
+from plait.store.rows import CodecRow
 from plait.types import FloatArray, TokenEmbeddings
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import Catalog, SegmentRow
+from plait.store.catalog import Catalog
 from plait.store.opening import Segment
 from plait.store.reader import Snapshot
+from plait.store.rows import SegmentRow
 from plait.store.segment import SegmentWriter
 from plait.store.writer import IndexWriter
 from plait.types import offsets_of

@@ -58,9 +58,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         return _open(f"{uri}?mode=ro&immutable=1"), True
 
 
-def read_error(path: Path, error: sqlite3.Error) -> StoreError:
+def read_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """What to raise for SQLite's error: whether the catalog is damaged, or the system could not read it."""
-    if _is(error, *UNREADABLE):
+    if isinstance(error, sqlite3.Error) and _is(error, *UNREADABLE):
         return StoreError(f"{path} can't be read: {error}")
     return IndexCorrupt(path, str(error))
 
@@ -76,6 +76,8 @@ def _open(uri: str) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
+        # As SQLite advises for files that may be damaged, or that somebody made who means harm.
+        connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         connection.close()

@@ -16,10 +16,13 @@ docs/index-format.md describes the same in prose. ::
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
 import re
+import shutil
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -199,10 +202,15 @@ def empty_folder(folder: Path) -> None:
         StoreError: the system refused.
     """
     with _naming(folder):
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)  # the link, never what it leads to
         missing = [folder, *(parent for parent in folder.parents if not parent.exists())]
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.iterdir():
-            leftover.unlink()
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
         for made in missing:
             sync_folder(made.parent)
 
@@ -245,12 +253,21 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
     """
     path = folder / f"{name}.npy"
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             return _map(file, path, dtype, shape)
     except FileNotFoundError as error:
         raise IndexCorrupt(path, "is missing") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise IndexCorrupt(path, "is not a plain file") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise IndexCorrupt(path, "is a link that leads nowhere") from error
         raise StoreError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe in the place of a file would be waited for for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def let_go(*arrays: Array) -> None:
@@ -265,8 +282,10 @@ def let_go(*arrays: Array) -> None:
 
 def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...] | None) -> Array:
     """The array in an open file: the same file is checked and mapped, whatever happens to its name."""
-    header = HEADER.match(file.read(MAX_HEADER))
-    size = os.fstat(file.fileno()).st_size
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise IndexCorrupt(path, "is not a plain file")
+    header, size = HEADER.match(file.read(MAX_HEADER)), status.st_size
     if header is None or int.from_bytes(header[1], "little") != len(header[0]) - 10:
         raise IndexCorrupt(path, "does not begin as a .npy file of version 1.0 does")
     kind = header[2].decode()

@@ -13,11 +13,16 @@ import numpy.typing as npt
 from plait.codec import Codec, ResidualCodec, ScaledCodec
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import CodecRow, SegmentRow
+from plait.store.rows import CodecRow, SegmentRow
 from plait.store.segment import kind_of, token_shapes
 from plait.types import FloatArray, offsets_of
 
 Array = npt.NDArray[Any]
+
+#: Arrays that opening a segment reads from end to end, so that their checksums cost little.
+READ_WHOLE = ("doclens", "pids", "ivf_lengths", "child_counts")
+#: Of a segment of up to so many bytes every checksum is looked at: that takes about 4 ms.
+CHECKED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,9 @@ def open_codec(index: Path, row: CodecRow, dim: int) -> Codec | None:
     folder = layout.codec_path(index, row.codec)
     if row.kind == "residual" and row.nbits in (1, 2, 4, 8):
         arrays = _codec_arrays(folder, row, residual_shapes(row.nbits, row.ncentroids, dim))
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise IndexCorrupt(folder / f"{name}.npy", "holds a number that is not finite")
         return ResidualCodec(**{name: array.astype(np.float32) for name, array in arrays.items()})
     if row.kind == "scaled":
         arrays = _codec_arrays(folder, row, scaled_shapes(row.ncentroids, dim))
@@ -142,6 +150,20 @@ def open_segment(
     if codec is not None and lists:
         arrays.update(_lists(folder, codec, n))
     return Segment(folder, codec, offsets, pids, None, arrays)
+
+
+def require_checksums(segment: Segment, row: SegmentRow) -> None:
+    """Compare checksums, as far as that fits into the time to open an index.
+
+    All of them in small segments; in larger ones those of the arrays that are read from end to end anyway.
+
+    Raises:
+        IndexCorrupt: an array does not match its checksum.
+    """
+    small = sum(array.nbytes for array in segment.arrays.values()) <= CHECKED_BYTES
+    for name, array in segment.arrays.items():
+        if (small or name in READ_WHOLE) and layout.checksum(array) != row.checksums.get(name):
+            raise IndexCorrupt(segment.folder / f"{name}.npy", "does not match its checksum")
 
 
 def _lists(folder: Path, codec: Codec, ndocs: int) -> dict[str, Array]:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from plait.codec import LEVELS, Codec
 from plait.errors import IndexClosed, IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import Catalog, CodecRow, SegmentRow
+from plait.store.catalog import Catalog
 from plait.store.conditions import ALWAYS
-from plait.store.opening import Segment, open_codec, open_segment
+from plait.store.opening import Segment, open_codec, open_segment, require_checksums
+from plait.store.rows import CodecRow, SegmentRow
 from plait.types import Document
 
 OPEN_TRIES = 5
@@ -85,6 +86,7 @@ class Snapshot:
         self.ndocs = sum(_live(segment) for segment in self.segments)
         if earlier is None:
             self._check_count(catalog.ndocs())
+            catalog.require_sound_if_small()
 
     def _codecs_of(self, rows: dict[int, CodecRow]) -> dict[int, Codec | None]:
         """The codecs at hand that are those of the rows."""
@@ -127,9 +129,19 @@ class Snapshot:
             layout.let_go(*segment.arrays.values())
 
     def documents(self, pids: Iterable[int]) -> dict[int, Document]:
-        """pid -> document, for the live ones."""
+        """pid -> document, of live ones.
+
+        Raises:
+            IndexCorrupt: one of them is in a segment, but not listed.
+        """
+        wanted = list(pids)
         with self._lock:
-            return self._open_catalog().documents(pids)
+            found = self._open_catalog().documents(wanted)
+        lost = next((pid for pid in wanted if pid not in found), None)
+        if lost is not None:
+            path = layout.catalog_path(self.folder)
+            raise IndexCorrupt(path, f"pid {lost} is in a segment, but not listed")
+        return found
 
     def pids_of(self, ids: Iterable[str]) -> dict[str, int]:
         """id -> pid, for the live ones."""
@@ -204,7 +216,9 @@ class Snapshot:
         return self._codecs[number]
 
     def _open_segment(self, row: SegmentRow) -> Segment:
-        return self._again(open_segment(self.folder, row, self.codec(row.codec), self.dim))
+        segment = open_segment(self.folder, row, self.codec(row.codec), self.dim)
+        require_checksums(segment, row)
+        return self._again(segment)
 
     def _alive(self, pids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:
         places = np.searchsorted(pids, self.tombstones)
@@ -224,9 +238,20 @@ def checked_settings(catalog: Catalog) -> dict[str, Any]:
     least = {"dim": 1, "seed": 0} if level in LEVELS else {"dim": 1, "seed": 0, "nbits": 1}
     for name, smallest in least.items():
         value = settings.get(name)
-        if not isinstance(value, int) or value < smallest:
+        if type(value) is not int or not smallest <= value < 1 << 63:
             raise IndexCorrupt(catalog.path, f"the setting {name} is {value!r}")
+    if not _is_encoder(settings.get("encoder")):
+        raise IndexCorrupt(catalog.path, f"the setting encoder is {settings['encoder']!r}")
+    if not isinstance(settings.get("fields", {}), dict):
+        raise IndexCorrupt(catalog.path, f"the setting fields is {settings['fields']!r}")
     return settings
+
+
+def _is_encoder(record: Any) -> bool:
+    if record is None:
+        return True
+    names = ("name", "fingerprint", "path")
+    return isinstance(record, dict) and all(isinstance(record.get(name), str | None) for name in names)
 
 
 def _live(segment: Segment) -> int:

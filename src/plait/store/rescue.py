@@ -13,10 +13,11 @@ import numpy as np
 from plait.codec import Codec
 from plait.errors import IndexAlreadyExists, IndexCorrupt, StoreError
 from plait.store import format as layout
-from plait.store.catalog import Catalog, SegmentRow
+from plait.store.catalog import Catalog
 from plait.store.compaction import rewrite
 from plait.store.opening import Segment, open_codec, open_segment
 from plait.store.reader import checked_settings
+from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter, WriteOptions, writing
 from plait.types import Document, TokenEmbeddings
 

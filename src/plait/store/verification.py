@@ -14,9 +14,10 @@ from plait import kernels
 from plait.codec import Codec
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import Catalog, SegmentRow
+from plait.store.catalog import Catalog
 from plait.store.opening import Segment, open_codec, open_segment
 from plait.store.reader import OPEN_TRIES, checked_settings
+from plait.store.rows import SegmentRow
 from plait.threads import row_blocks
 
 #: Tokens looked at together.
