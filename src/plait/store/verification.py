@@ -176,7 +176,8 @@ class _State:
 
     def _remains(self) -> Iterator[Problem]:
         listed = {layout.segment_path(self.folder, row.segment) for row in self.rows}
-        listed |= {layout.codec_path(self.folder, row.codec) for row in self.catalog.codecs()}
+        codecs = [row for row in self.catalog.codecs() if row.kind in layout.CODEC_ARRAYS]
+        listed |= {layout.codec_path(self.folder, row.codec) for row in codecs}
         for path in layout.data_folders(self.folder):
             if path not in listed:
                 yield Problem(str(path), "belongs to no committed state; the next write removes it", True)

@@ -338,7 +338,9 @@ def sweep(folder: Path, catalog: Catalog) -> None:
     snapshot keep their mapped files.
     """
     keep = {layout.segment_path(folder, row.segment) for row in catalog.segments()}
-    keep |= {layout.codec_path(folder, row.codec) for row in catalog.codecs()}
+    keep |= {
+        layout.codec_path(folder, row.codec) for row in catalog.codecs() if row.kind in layout.CODEC_ARRAYS
+    }
     for path in layout.data_folders(folder):
         if path not in keep:
             shutil.rmtree(path, ignore_errors=True)
