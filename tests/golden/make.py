@@ -54,6 +54,48 @@ def main() -> None:
         (HERE / f"v{FORMAT_VERSION}-{kind}.json").write_text(json.dumps(cases) + "\n")
         for leftover in path.glob("*.sqlite-*"):
             leftover.unlink()
+    living()
+
+
+def living() -> None:
+    """The same documents after a life: declared fields, two codecs, several segments, tombstones, a merge."""
+    path = HERE / f"v{FORMAT_VERSION}-living"
+    if path.exists():
+        raise SystemExit(f"{path} exists; golden indexes are never made again")
+    documents = clustered(60, dim=12, seed=1, doclen=(1, 9))
+    with (
+        mock.patch("plait.store.choice.MIN_CODEC_TOKENS", 100),
+        mock.patch("plait.store.choice.RETRAIN_FACTOR", 2),
+        plait.Index.create(path, dim=12, seed=7, level="balanced", fields={"number": int}) as index,
+    ):
+        for begin in range(0, 40, 5):
+            some = slice(begin, begin + 5)
+            texts = [f"text {number}, ü" for number in range(begin, begin + 5)]
+            numbers = [{"number": number} for number in range(begin, begin + 5)]
+            index.add(vectors=documents[some], texts=texts, metadata=numbers)
+            if begin == 10:
+                index.upsert(vectors=documents[begin : begin + 5], ids=["0", "1", "2", "3", "4"])
+                index.compact()
+                index.upsert(
+                    vectors=documents[:5],
+                    ids=["0", "1", "2", "3", "4"],
+                    texts=[f"text {number}, ü" for number in range(5)],
+                    metadata=[{"number": number} for number in range(5)],
+                )
+        index.add(vectors=documents[40:], ids=[f"later {n}" for n in range(20)])
+        index.delete(["3", "later 7"])
+        cases = [
+            {
+                "query": documents[n].tolist(),
+                "scan": scan,
+                "hits": [list(hit) for hit in index.search(documents[n], 5, params=SearchParams(scan=scan))],
+            }
+            for n in (0, 3, 41)
+            for scan in (True, False)
+        ]
+    (HERE / f"v{FORMAT_VERSION}-living.json").write_text(json.dumps(cases) + "\n")
+    for leftover in path.glob("*.sqlite-*"):
+        leftover.unlink()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def make(path: Path, kind: str, seed: int = 3) -> Path:
     how, tokens_per_child = KINDS[kind]
     documents = clustered(16, dim=8, seed=seed, doclen=(1, 8))
     with (
-        mock.patch("plait.store.writer.MIN_CODEC_TOKENS", 1 << 30 if kind == "float32" else 20),
+        mock.patch("plait.store.choice.MIN_CODEC_TOKENS", 1 << 30 if kind == "float32" else 20),
         mock.patch("plait.codec.subdivide.TOKENS_PER_CHILD", tokens_per_child),
         plait.Index.create(path, dim=8, seed=7, **how) as index,
     ):
