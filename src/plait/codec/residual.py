@@ -136,18 +136,21 @@ class ResidualCodec:
         blocks = row_blocks(len(vectors), ROWS_PER_BLOCK) or [slice(0, 0)]
         return ResidualTokens.join(map_threads(work, blocks, threads))
 
-    def misfit(self, vectors: FloatArray, threads: int | None = None) -> float:
-        """How badly the centroids explain f32 ``[n, dim]``: about 1 if as well as their training vectors, 2
-        if the residuals have twice the energy.
+    @property
+    def unexplained_known(self) -> float:
+        """About the squared length of the residuals of the vectors that the codec was trained on.
 
-        The buckets divide the residuals of the training vectors into parts of the same size.
+        The buckets divide these residuals into parts of the same size.
         """
-        known = float(np.abs(self.weights).mean()) * WIDER_THAN_WEIGHTS[self.nbits]
-        vectors = vectors[vectors.any(axis=1)]
-        if known <= 0 or not len(vectors):
-            return 1.0
-        centroids = self.centroids[self.assigner(np.ascontiguousarray(vectors), threads)]
-        return (float(np.abs(vectors - centroids).mean()) / known) ** 2
+        return self.dim * (float(np.abs(self.weights).mean()) * WIDER_THAN_WEIGHTS[self.nbits]) ** 2
+
+    def unexplained(self, vectors: FloatArray, threads: int | None = None) -> float:
+        """The same of f32 ``[n, dim]``."""
+        vectors = np.ascontiguousarray(vectors[vectors.any(axis=1)])
+        if not len(vectors):
+            return 0.0
+        centroids = self.centroids[self.assigner(vectors, threads)]
+        return self.dim * float(np.abs(vectors - centroids).mean()) ** 2
 
     def adopt(
         self, codes: npt.NDArray[np.uint32], residuals: npt.NDArray[np.uint8], threads: int | None = None

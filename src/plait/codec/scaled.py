@@ -203,18 +203,21 @@ class ScaledCodec:
             map_threads(lambda rows: self._encode(vectors[rows])[2], _blocks(len(vectors)), threads)
         )
 
-    def misfit(self, vectors: FloatArray, threads: int | None = None) -> float:
-        """How badly the centroids explain f32 ``[n, dim]``: 1 means as well as what they were trained on, 2
-        that twice as much is left to the detail.
+    @property
+    def unexplained_known(self) -> float:
+        """The share of their length that the centroids left of the vectors the codec was trained on, squared.
 
-        The table of gains divides the training vectors into parts of the same size, and so knows their mean.
+        The table of gains divides these into parts of the same size, and so knows their mean.
         """
-        known = 1 - float(np.mean(self.gain_values[:, 0].astype(np.float64) ** 2))
-        lengths = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-        if known <= 0 or not lengths.any():
-            return 1.0  # vectors that are not of length 1
+        return 1 - float(np.mean(self.gain_values[:, 0].astype(np.float64) ** 2))
+
+    def unexplained(self, vectors: FloatArray, threads: int | None = None) -> float:
+        """The share of their length that the centroids leave of f32 ``[n, dim]``, squared."""
+        vectors = vectors[vectors.any(axis=1)]
+        if not len(vectors):
+            return 0.0
         gains = self.exact_gains(vectors, threads)[:, 0].astype(np.float64)
-        return (1 - float(np.mean((gains**2)[lengths > 0] / lengths[lengths > 0]))) / known
+        return 1 - float(np.mean(gains**2 / np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)))
 
     def _encode(self, vectors: FloatArray) -> tuple[Any, Any, FloatArray]:
         rotated = self.rotate(vectors)

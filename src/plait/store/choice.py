@@ -28,9 +28,11 @@ RETRAIN_FACTOR = 8
 MAX_TRAINING_TOKENS = 2_097_152
 #: Vectors that were stored before, in what a codec is trained on: one for so many tokens of the index.
 TOKENS_PER_SAMPLE = 3
-#: A codec whose centroids leave more of new vectors unexplained than this times what they leave of those it
-#: was trained on does not fit them (decision 0017).
+#: New vectors fit no codec if the best one's centroids leave more of them than this times what centroids
+#: leave of the vectors they were trained on (decision 0017).
 MOST_MISFIT = 1.75
+#: A newer codec is taken if it leaves at most this times what the best one leaves.
+ABOUT_AS_GOOD = 1.1
 #: Vectors that are looked at for that.
 MISFIT_SAMPLE = 8192
 #: Documents that fit no codec get a new one until there are so many; each is one more for searches to meet.
@@ -94,18 +96,21 @@ class CodecChoice:
         return self.writer.catalog.add_codec("float32", None, None, 0), None
 
     def _best_fit(self, rows: list[CodecRow]) -> tuple[float, int]:
-        """How badly the newest codec that fits does, or of several that do not the best, and its number."""
+        """How badly the centroids of the codec that explains the new vectors best do, and its number.
+
+        The former is 1 if as well as any codec of the index explains what it was trained on. One alone is no
+        measure: a codec of many centroids knows its own vectors so well that all others seem strange.
+        """
         vectors = np.concatenate([chunk.vectors for chunk in self.held])
         vectors = np.ascontiguousarray(vectors[:: max(1, len(vectors) // MISFIT_SAMPLE)])
-        found = []
+        found, known = [], 0.0
         for row in reversed(rows):
             codec = self.writer.snapshot.codec(row.codec)
             assert codec is not None
-            misfit = codec.misfit(vectors, self.writer.options.threads)
-            if misfit <= MOST_MISFIT:
-                return misfit, row.codec
-            found.append((misfit, row.codec))
-        return min(found)
+            found.append((codec.unexplained(vectors, self.writer.options.threads), row.codec))
+            known = max(known, codec.unexplained_known)
+        left, number = next(pair for pair in found if pair[0] <= ABOUT_AS_GOOD * min(found)[0])
+        return (left / known if known > 0 else 0.0), number
 
     # Training --------------------------------------------------------------------------------
 
