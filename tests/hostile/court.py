@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,11 @@ def judge(
 ) -> Verdict:
     """Let a process try all damages."""
     verdict, done = Verdict(), 0
-    while done < len(damages):
-        done += _judge(path, damages[done:], done, verdict, environment or {}, memory)
+    with tempfile.TemporaryDirectory() as folder:
+        while done < len(damages):
+            # A judge that died left its copy damaged.
+            copy = shutil.copytree(path, Path(folder) / str(done) / path.name)
+            done += _judge(copy, damages[done:], done, verdict, environment or {}, memory)
     return verdict
 
 
@@ -111,5 +116,5 @@ def _judge(
         else:
             (verdict.unharmed if line["answers"] == sound else verdict.changed).append(first + number)
     if begun > ended:
-        verdict.findings.append((damages[begun], f"ended by {process.returncode}: {process.stderr[-3000:]}"))
+        verdict.findings.append((damages[begun], f"ended by {process.returncode}: {process.stderr[:3000]}"))
     return begun + 1
