@@ -155,7 +155,7 @@ def sweep() -> str:
             params = record["params"]
             if params["k"] == k and record["search_recall"] > best:
                 best = record["search_recall"]
-                chosen = [params[name] for name in ("nprobe", "ngroups", "ndocs")]
+                chosen = [params.get(name, "") for name in ("nprobe", "ngroups", "ndocs")]
                 rows.append([k, *chosen, f"{best:.4f}", f"{record['cpu_ms']:.2f}"])
     head = ["k", "nprobe", "ngroups", "ndocs", "search recall", "ms"]
     return f"{setting(found)}\n\n" + table(head, rows)
