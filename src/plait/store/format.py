@@ -77,11 +77,12 @@ LIST_FORMS = ((1 << 16, 2, "<u2"), (1 << 24, 3, "|u1"), (1 << 32, 4, "<u4"))
 Array = npt.NDArray[Any]
 
 MAX_HEADER = 512
+LENGTH = rb"(?:0|[1-9]\d{0,17})"
 #: The header that NumPy writes for a plain array in C order: magic, version 1.0, length, a dict.
 #: Matched, not evaluated: nothing in an index is ever run.
 HEADER = re.compile(
     rb"\x93NUMPY\x01\x00([\x00-\xff]{2})\{'descr': '([<|][a-z]\d)', 'fortran_order': False, "
-    rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n",
+    rb"'shape': \((|" + LENGTH + rb",|" + LENGTH + rb"(?:, " + LENGTH + rb")+)\), \} *\n",
     re.DOTALL,
 )
 
