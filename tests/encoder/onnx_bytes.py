@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from plait.encoder.graph.onnx_file import _field, _number
+
 INT64, FLOAT = 7, 1
 
 
@@ -40,22 +42,6 @@ def tiny_model(table: np.ndarray, inputs: tuple[str, ...] = ("input_ids", "atten
     )
     operators = _field(8, _field(1, b"") + _number(2, 17))
     return _number(1, 8) + _field(7, graph) + operators
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _field(field: int, payload: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(payload)) + payload
 
 
 def _node(operator: str, inputs: list[str], output: str, attribute: bytes = b"") -> bytes:
