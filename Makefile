@@ -15,11 +15,12 @@ REPLAYS ?= 2000
 SEED ?= 1
 SOURCES := src tests examples benchmarks scripts
 
-.PHONY: help demo test test-slow crash check lint types imports docs bench format parity weight cross clean
+.PHONY: help demo test test-slow test-train crash check lint types imports docs bench format parity weight cross clean
 help:
 	@echo "make demo       index and search the bundled Cranfield collection"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the long tests"
+	@echo "make test-train run the tests of training (installs torch)"
 	@echo "make crash      kill writers and cut the power; KILLS=2000 REPLAYS=2000 SEED=1"
 	@echo "make check      tests, lint, types, import rule, documentation: what CI runs"
 	@echo "make bench DATA=folder   benchmarks on a folder of BEIR data sets; SIZES=10000,1000000 and ONLY=scale choose"
@@ -40,6 +41,11 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(UV) -c constraints.txt --group dev
 	@touch $@
 
+# What training needs; torch alone is some hundred megabytes, so nothing else asks for it.
+$(VENV)/.train: $(VENV)/.dev
+	@$(UV) -c constraints.txt --editable '.[train]' --no-build-isolation
+	@touch $@
+
 demo: $(VENV)/.base
 	@$(PY) examples/demo.py
 
@@ -48,6 +54,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(PY) -m pytest -m slow
+
+# One thread: what is trained in tests is tiny.
+test-train: $(VENV)/.train
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/train
 
 crash: $(VENV)/.dev
 	$(PY) -m tests.crash --kills $(KILLS) --replays $(REPLAYS) --seed $(SEED)
@@ -66,7 +76,7 @@ docs: $(VENV)/.dev
 	$(PY) -m pytest tests/test_docs.py
 	$(PY) benchmarks/report.py README.md docs/benchmarks.md --check
 
-check: lint types imports docs test test-slow
+check: lint types imports docs test test-slow test-train
 
 format: $(VENV)/.dev
 	$(PY) -m ruff check --fix $(SOURCES)

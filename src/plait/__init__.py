@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plait import train as train
     from plait.encoder import load_encoder as load_encoder
     from plait.errors import PlaitError as PlaitError
     from plait.exact import maxsim as maxsim
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Resolved at first use, so that `import plait` costs nothing.
+_FOLDERS = ("train",)
 _HOMES = {
     "Document": "types",
     "Hit": "types",
@@ -41,10 +43,12 @@ _HOMES = {
     "rerank": "exact",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [*sorted(_HOMES), *_FOLDERS, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FOLDERS:
+        return import_module(f"plait.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'plait' has no attribute {name!r}")
     return getattr(import_module(f"plait.{_HOMES[name]}"), name)

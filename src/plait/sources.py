@@ -358,6 +358,22 @@ def _decoded(raw: bytes) -> str | _Undecodable:
         return _Undecodable(f"not UTF-8: byte 0x{raw[error.start]:02x} at byte {error.start + 1} of the line")
 
 
+def read_json_lines(source: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the number and the object of each line that is not blank.
+
+    Args:
+        source: a file, plain or compressed, or ``-``.
+
+    Raises:
+        SourceNotFound: there is no such file.
+        BadRecord: a line is no JSON object; the file and the line are named.
+    """
+    for row in _json_rows(str(source) if str(source) == STDIN else str(_existing(source))):
+        if isinstance(row.found, str):
+            raise BadRecord(row.path, row.line, row.found)
+        yield row.line, dict(row.found)
+
+
 def _json_rows(source: str) -> Iterator[_Row]:
     for number, raw in _raw_lines(source):
         if raw.strip():
