@@ -23,6 +23,15 @@ DOCUMENTS = [
 ]
 
 
+QUESTION = "What is the capital of France?"
+QUERIES = [
+    {"_id": "q1", "text": QUESTION},
+    {"_id": "q2", "text": "What makes the tides?"},
+    {"_id": "q3", "text": "x"},
+]
+QRELS = "query-id\tcorpus-id\tscore\nq1\tparis\t2\nq1\tberlin\t0\nq2\tsea\t1\n"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command did: its exit code and what it printed."""
@@ -85,3 +94,16 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     import io
 
     return lambda text: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+@pytest.fixture
+def queries(tmp_path: Path) -> Path:
+    """A file of QUERIES."""
+    return write_lines(tmp_path / "queries.jsonl", QUERIES)
+
+
+@pytest.fixture
+def qrels(tmp_path: Path) -> Path:
+    """A file of QRELS."""
+    (tmp_path / "qrels.tsv").write_text(QRELS)
+    return tmp_path / "qrels.tsv"

@@ -1,33 +1,11 @@
 """plait search, inspect, evaluate."""
 
-import json
-
 import pytest
 
 from plait import Index, SearchParams
 from plait.evaluate import read_run
 
-from .conftest import write_lines
-
-QUESTION = "What is the capital of France?"
-QUERIES = [
-    {"_id": "q1", "text": QUESTION},
-    {"_id": "q2", "text": "What makes the tides?"},
-    {"_id": "q3", "text": "x"},
-]
-QRELS = "query-id\tcorpus-id\tscore\nq1\tparis\t2\nq1\tberlin\t0\nq2\tsea\t1\n"
-
-
-@pytest.fixture
-def queries(tmp_path):
-    return write_lines(tmp_path / "queries.jsonl", QUERIES)
-
-
-@pytest.fixture
-def qrels(tmp_path):
-    (tmp_path / "qrels.tsv").write_text(QRELS)
-    return tmp_path / "qrels.tsv"
-
+from .conftest import QRELS, QUESTION, write_lines
 
 # ---- search ----------------------------------------------------------------------------------------------
 
@@ -203,53 +181,3 @@ def test_inspect_recall(plait, made, queries):
     shown = plait("inspect", made, "--recall", "--queries", queries).out
     assert "search recall" in shown
     assert "1.000\n" in shown
-
-
-# ---- evaluate --------------------------------------------------------------------------------------------
-
-
-def test_evaluate(plait, made, queries, qrels):
-    done = plait("evaluate", made, "--queries", queries, "--qrels", qrels)
-    assert (done.code, done.err) == (0, "")
-    assert done.out == "queries     2\nnDCG@10     1.0000\nMRR@10      1.0000\nRecall@100  1.0000\n"
-
-
-def test_evaluate_as_json_with_run(plait, made, queries, qrels, tmp_path):
-    done = plait(
-        *("evaluate", made, "--queries", queries, "--qrels", qrels, "--json"),
-        *("--metrics", "Success@1,P@2", "--metrics", "AP(rel=2)@10", "--run", tmp_path / "out.trec", "-k", 4),
-    )
-    assert done.lines == [{"queries": 2, "metrics": {"Success@1": 1.0, "P@2": 0.5, "AP(rel=2)@10": 0.5}}]
-    run = read_run(tmp_path / "out.trec")
-    assert list(run) == ["q1", "q2"], "only judged queries are asked"
-    assert [len(found) for found in run.values()] == [4, 4]
-
-
-def test_evaluate_counts_judged_queries_that_are_missing(plait, made, tmp_path, qrels):
-    queries = write_lines(tmp_path / "queries.jsonl", QUERIES[:1])
-    done = plait("evaluate", made, "--queries", queries, "--qrels", qrels, "--json")
-    assert json.loads(done.out)["metrics"]["MRR@10"] == 0.5
-    assert done.err == f"judged, but not in {queries}, and counted as 0: 1\n"
-
-
-@pytest.mark.parametrize(
-    ("queries_text", "metrics", "message"),
-    [
-        (
-            '{"_id": "other", "text": "x"}',
-            "MRR@10",
-            "no query has judgements: the first query's id is 'other'",
-        ),
-        ('{"_id": "q1", "text": "x"}', "nDGC@10", "can't compute the metric 'nDGC@10'"),
-        ('{"_id": "q1"}', "MRR@10", "queries.jsonl, line 1: there is no text"),
-    ],
-)
-def test_evaluate_errors(plait, made, tmp_path, qrels, queries_text, metrics, message):
-    (tmp_path / "queries.jsonl").write_text(queries_text)
-    failed = plait(
-        *("evaluate", made, "--queries", tmp_path / "queries.jsonl", "--qrels", qrels, "--metrics", metrics)
-    )
-    assert (failed.code, failed.out) == (1, "")
-    assert failed.err.startswith("error: ")
-    assert message in failed.err
-    assert failed.err.count("\n") == 1

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, documents, encoders, foreign, maintenance, retrieval
+from plait.cli import corpus, documents, encoders, evaluation, foreign, maintenance, retrieval
 from plait.cli.output import note
 from plait.errors import CheckpointWarning, ForeignIndexWarning, PlaitError
 
@@ -103,7 +103,7 @@ for command in (
     documents.count,
     retrieval.search,
     retrieval.inspect,
-    retrieval.evaluate,
+    evaluation.evaluate,
     encoders.convert,
     maintenance.compact,
     maintenance.verify,

@@ -7,12 +7,13 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from plait.evaluate import Change, Comparison, Move
     from plait.types import Document, Hit
 
 _LABELS = {
@@ -94,6 +95,65 @@ def print_scores(values: Mapping[str, float], nqueries: int, *, as_json: bool) -
     click.echo(f"{'queries':<{width}}  {nqueries:,}")
     for name, value in values.items():
         click.echo(f"{name:<{width}}  {value:.4f}")
+
+
+def print_comparisons(comparisons: Sequence[Comparison], name: str) -> None:
+    """Print a table of a run's metrics against those of other runs."""
+    several = len({one.against for one in comparisons}) > 1
+    click.echo(f"queries  {comparisons[0].nqueries:,}")
+    for against in dict.fromkeys(one.against for one in comparisons):
+        rows = [["", "run", "other", "difference", "95 % interval", "p"]]
+        rows[0] += ["p (Holm)"] * several + ["better", "worse", "equal"]
+        rows += [_comparison(one, several) for one in comparisons if one.against == against]
+        click.echo(f"\nrun: {_printable(name)}\nother: {_printable(against)}")
+        for line in _aligned(rows):
+            click.echo(line)
+
+
+def _comparison(one: Comparison, several: bool) -> list[str]:
+    return [
+        one.metric,
+        f"{one.mean:.4f}",
+        f"{one.other_mean:.4f}",
+        f"{one.difference:+.4f}",
+        f"{one.low:+.4f} to {one.high:+.4f}",
+        f"{one.p:.4f}",
+        *([f"{one.p_holm:.4f}"] * several),
+        *(f"{count:,}" for count in (one.better, one.worse, one.equal)),
+    ]
+
+
+def print_changes(
+    changes: Iterable[Change], metric: str, against: str, texts: Mapping[str, str], k: int, moves: int = 5
+) -> None:
+    """Print queries that won or lost most, and documents that moved."""
+    click.echo(f"\n{metric}: queries that changed most, against {_printable(against)}")
+    width = min(100, max(40, shutil.get_terminal_size().columns))
+    for change in changes:
+        head = (
+            f"{change.difference:+.4f}  {_printable(change.query)}  {_printable(texts.get(change.query, ''))}"
+        )
+        click.echo(textwrap.shorten(head, width, placeholder=" ..."))
+        for move in change.moves[:moves]:
+            click.echo(f"         {_move(move, k)}")
+        if len(change.moves) > moves:
+            click.echo(f"         and {len(change.moves) - moves:,} more")
+
+
+def _move(move: Move, k: int) -> str:
+    judged = f"relevant ({move.grade})" if move.grade > 0 else "not relevant"
+    ranks = [
+        f"not in the best {k}" if rank is None else f"rank {rank}" for rank in (move.rank, move.other_rank)
+    ]
+    return f"{_printable(move.id)}, {judged}: {ranks[0]}, other {ranks[1]}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
+        yield "  ".join(cells).rstrip()
 
 
 def _figure(name: str, value: Any) -> str:

@@ -1,10 +1,9 @@
-"""Commands that ask an index: search, inspect, evaluate."""
+"""Commands that ask an index: search, inspect."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plait.cli import options
-from plait.cli.output import note, print_hits, print_json, print_scores, print_stats
+from plait.cli.output import print_hits, print_json, print_stats
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def search(
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
     with Index.open(folder, model=model) as opened:
-        asked = {"threads": threads, **_effort(opened, k, nprobe, ndocs, scan, recall_target)}
+        asked = {"threads": threads, **effort_of(opened, k, nprobe, ndocs, scan, recall_target)}
         if filter is not None:
             asked["filter"] = filter
         if ids:
@@ -83,7 +82,7 @@ def _search_file(
     from plait.sources import read_queries
 
     asked = read_queries(queries)
-    _require_writable(asked)
+    require_writable(asked)
     with Index.open(folder, model=model) as opened, progress_bars() as progress:
         hits = opened.search_all(list(asked.values()), k, progress=progress, **how)
     write_run(run, run_of(asked, hits))
@@ -117,87 +116,14 @@ def inspect(folder: Path, as_json: bool, recall: bool, k: int, queries: str | No
         print_stats(shown)
 
 
-@click.command(cls=options.Command)
-@options.folder
-@click.option(
-    "--queries", metavar="FILE", required=True, help="Queries: .jsonl, .tsv, or a folder in BEIR's form."
-)
-@click.option(
-    "--qrels",
-    metavar="FILE",
-    required=True,
-    help="Judgements: BEIR's .tsv, TREC's form, or a folder in BEIR's form.",
-)
-@click.option(
-    "--metrics",
-    metavar="NAMES",
-    multiple=True,
-    help="Metrics, with commas between them.",
-    show_default="nDCG@10,MRR@10,Recall@100",
-)
-@options.as_json("Print JSON.")
-@options.run_file
-@options.results(None, "as many as the metrics look at")
-@options.nprobe
-@options.ndocs
-@options.scan
-@options.recall_target
-@options.threads
-def evaluate(
-    folder: Path,
-    queries: str,
-    qrels: str,
-    metrics: tuple[str, ...],
-    as_json: bool,
-    run: Path | None,
-    k: int | None,
-    nprobe: int | None,
-    ndocs: int | None,
-    scan: bool | None,
-    recall_target: float | None,
-    threads: int | None,
-) -> None:
-    """Search with all judged queries and show the mean of each metric.
-
-    The conventions are trec_eval's: a judged query without results counts as 0.
-    """
-    from plait import Index
-    from plait.evaluate import DEFAULT_METRICS, depth, judged_queries, read_qrels, run_of, write_run
-    from plait.evaluate import evaluate as values_of
-    from plait.sources import read_queries
-
-    names = _names(metrics) or DEFAULT_METRICS
-    judgements = read_qrels(qrels)
-    values_of(judgements, {}, names)  # a wrong name is reported before the long work
-    asked = judged_queries(read_queries(queries), judgements)
-    if run is not None:
-        _require_writable(asked)
-    k = k or depth(names)
-    with Index.open(folder) as opened, progress_bars() as progress:
-        effort = _effort(opened, k, nprobe, ndocs, scan, recall_target)
-        hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **effort)
-    found = run_of(asked, hits)
-    if run is not None:
-        write_run(run, found)
-    print_scores(values_of(judgements, found, names), len(judgements), as_json=as_json)
-    if len(asked) < len(judgements):
-        note(f"judged, but not in {queries}, and counted as 0: {len(judgements) - len(asked):,}")
-
-
-def _require_writable(queries: Iterable[str]) -> None:
+def require_writable(queries: Iterable[str]) -> None:
     """Report an id that a TREC run can't hold, before the long work."""
     from plait.evaluate import write_run
 
     write_run(os.devnull, {key: {"a-document": 0.0} for key in queries})
 
 
-def _names(metrics: tuple[str, ...]) -> list[str]:
-    """Split at commas and spaces, except inside parentheses."""
-    found = (name for given in metrics for name in re.split(r"[,\s]+(?![^(]*\))", given))
-    return [name for name in found if name]
-
-
-def _effort(
+def effort_of(
     index: Index,
     k: int,
     nprobe: int | None,
