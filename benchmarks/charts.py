@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from records import Record, engine, frontier, machines, mean_of, records, settings
-from svg import Series, axis, chart, empty
+
+from plait.svg import Series, axis, chart, empty
 
 EMPTY = empty("No results yet.")
 

@@ -108,10 +108,12 @@ def empty(words: str) -> str:
 
 
 def place(value: float, ends: tuple[float, float], on: Axis) -> float:
+    """Where a value is drawn, between the two ends of an axis."""
     return ends[0] + (ends[1] - ends[0]) * on.share(value)
 
 
 def grid(x: Axis, y: Axis) -> list[str]:
+    """The lines of an axis' ticks, their numbers, and what the axes show."""
     lines = []
     for tick in x.ticks:
         at = place(tick, (LEFT, RIGHT), x)
@@ -129,6 +131,7 @@ def grid(x: Axis, y: Axis) -> list[str]:
 
 
 def drawn(one: Series, number: int, x: Axis, y: Axis) -> list[str]:
+    """One series: its line, its points and their texts."""
     at = [(place(a, (LEFT, RIGHT), x), place(b, (BOTTOM, TOP), y)) for a, b in one.points]
     parts = []
     if one.joined and len(at) > 1:
@@ -142,6 +145,7 @@ def drawn(one: Series, number: int, x: Axis, y: Axis) -> list[str]:
 
 
 def colour(number: int) -> str:
+    """The colour of a series."""
     return COLOURS[number % len(COLOURS)]
 
 
@@ -160,10 +164,12 @@ def mark(number: int, x: float, y: float) -> str:
 
 
 def line(x1: float, y1: float, x2: float, y2: float) -> str:
+    """A thin grey line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
 
 
 def text(x: float, y: float, words: str, anchor: str, kind: str = "", more: str = "") -> str:
+    """Words at a place; ``kind`` is a class of the style, ``more`` further attributes."""
     attributes = f' class="{kind}"' if kind else ""
     attributes += f" {more}" if more else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>{escape(words)}</text>'
