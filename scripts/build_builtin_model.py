@@ -1,7 +1,8 @@
 """Make plait's built-in encoder from all-MiniLM-L6-v2, without training.
 
 The network's token outputs are centred and projected by PCA, which is fitted on text that is no
-evaluation set; the graph is exported to ONNX and its weights are stored as 8-bit integers.
+evaluation set; the graph is exported to ONNX and its weights are stored as 8-bit integers. A second output
+``pooled`` of the graph is the network's own single vector of the text, from the same pass: a bi-encoder.
 docs/decisions/0004-builtin-model.md says why each step is as it is.
 
     pip install torch==2.13.0 onnx onnxruntime tokenizers safetensors numpy
@@ -36,6 +37,7 @@ from tokenizers import Tokenizer
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 DIM = 128
+POOLED_DIM = 384
 QUERY_LENGTH = 64
 DOCUMENT_LENGTH = 256
 FITTING_TOKENS = 256
@@ -111,8 +113,15 @@ class Bert(torch.nn.Module):
         return x
 
 
+def mean_pooled(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """[texts, tokens, width] -> [texts, width]: the mean of the tokens that are attended, of unit length."""
+    seen = attention_mask.to(hidden.dtype)[:, :, None]
+    mean = (hidden * seen).sum(dim=1) / seen.sum(dim=1)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
 class TokenEncoder(torch.nn.Module):
-    """The network, and after it the projection ``(x - mean) @ axes``."""
+    """The network, and after it the projection ``(x - mean) @ axes``; and beside it the pooled vector."""
 
     def __init__(self, body: Bert, mean: Floats, axes: Floats) -> None:
         super().__init__()
@@ -120,9 +129,14 @@ class TokenEncoder(torch.nn.Module):
         self.register_buffer("axes", torch.from_numpy(axes))
         self.register_buffer("shift", torch.from_numpy(-(mean @ axes)))
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """[texts, tokens] ids -> [texts, tokens, dim] vectors, not yet of unit length."""
-        return self.body(input_ids, attention_mask) @ self.axes + self.shift
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[texts, tokens] ids -> [texts, tokens, dim] vectors, not yet of unit length, and [texts, width]
+        pooled ones of unit length.
+        """
+        hidden = self.body(input_ids, attention_mask)
+        return hidden @ self.axes + self.shift, mean_pooled(hidden, attention_mask)
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -167,6 +181,7 @@ def export(encoder: TokenEncoder, path: Path) -> None:
     """Write the graph in 32-bit floats."""
     ids = torch.randint(1000, 20000, (2, 9), generator=torch.Generator().manual_seed(SEED))
     names = ["input_ids", "attention_mask", "token_embeddings"]
+    axes: dict[str, dict[int, str]] = {name: {0: "texts", 1: "tokens"} for name in names}
     torch.onnx.export(
         encoder,
         (ids, torch.ones_like(ids)),
@@ -174,8 +189,8 @@ def export(encoder: TokenEncoder, path: Path) -> None:
         dynamo=False,
         opset_version=17,
         input_names=names[:2],
-        output_names=names[2:],
-        dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names},
+        output_names=[*names[2:], "pooled"],
+        dynamic_axes={**axes, "pooled": {0: "texts"}},
     )
 
 
@@ -213,6 +228,7 @@ def write_settings(target: Path) -> None:
         "format_version": 1,
         "name": "plait-minilm-128",
         "dim": DIM,
+        "pooled_dim": POOLED_DIM,
         "query_length": QUERY_LENGTH,
         "document_length": DOCUMENT_LENGTH,
         "query_expansion": False,

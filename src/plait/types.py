@@ -18,6 +18,9 @@ from plait.errors import DimensionMismatch, InvalidVectors, NonFiniteVectors
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Metadata: TypeAlias = Mapping[str, Any]
 
+#: A shorter vector counts as one of zeros, and keeps no direction.
+SMALLEST_NORM = np.float32(1e-12)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenEmbeddings:
@@ -26,10 +29,14 @@ class TokenEmbeddings:
     Attributes:
         vectors: f32 ``[ntokens, dim]``, the vectors of all texts one after the other.
         doclens: i64 ``[ntexts]``, how many rows each text has; they sum to ``ntokens``.
+        pooled: f32 ``[ntexts, d]``, one vector of unit length for each text, of the same pass through the
+            network (a bi-encoder's); None if there are none.
+        offsets: i64 ``[ntexts + 1]``, where the rows of each text begin.
     """
 
     vectors: FloatArray
     doclens: npt.NDArray[np.int64]
+    pooled: FloatArray | None = None
     offsets: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,17 +49,31 @@ class TokenEmbeddings:
                 f"doclens must be non-negative lengths that sum to {len(vectors)}, "
                 f"the number of vectors given"
             )
+        if self.pooled is not None:
+            pooled = np.ascontiguousarray(self.pooled, dtype=np.float32)
+            if pooled.ndim != 2 or len(pooled) != len(doclens):
+                raise InvalidVectors(
+                    f"pooled must be a matrix [{len(doclens)}, d], one row per text, but has the shape "
+                    f"{pooled.shape}"
+                )
+            object.__setattr__(self, "pooled", pooled)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "doclens", doclens)
         object.__setattr__(self, "offsets", offsets_of(doclens))
 
     @classmethod
-    def from_list(cls, matrices: Sequence[npt.ArrayLike], dim: int | None = None) -> TokenEmbeddings:
+    def from_list(
+        cls,
+        matrices: Sequence[npt.ArrayLike],
+        dim: int | None = None,
+        pooled: npt.NDArray[np.float32] | None = None,
+    ) -> TokenEmbeddings:
         """Join one ``[ntokens, dim]`` matrix per text.
 
         Args:
             matrices: one array per text.
             dim: the expected width; needed only when ``matrices`` is empty.
+            pooled: f32 ``[ntexts, d]``, if there are any.
 
         Raises:
             InvalidVectors: an entry is not a matrix.
@@ -69,7 +90,7 @@ class TokenEmbeddings:
                 raise DimensionMismatch(expected=dim, given=array.shape[1], what=f"vectors[{position}]")
         doclens = np.array([len(array) for array in arrays], dtype=np.int64)
         empty = np.empty((0, dim or 0), dtype=np.float32)
-        return cls(np.concatenate([empty, *arrays]) if arrays else empty, doclens)
+        return cls(np.concatenate([empty, *arrays]) if arrays else empty, doclens, pooled)
 
     @property
     def dim(self) -> int:
@@ -80,6 +101,20 @@ class TokenEmbeddings:
     def ntokens(self) -> int:
         """Vectors in all."""
         return len(self.vectors)
+
+    def single_vectors(self) -> FloatArray:
+        """f32 ``[ntexts, d]``: ``pooled``, or else the mean of each text's token vectors at unit length.
+
+        A text without tokens has zeros.
+        """
+        if self.pooled is not None:
+            return self.pooled
+        means = np.zeros((len(self), self.dim), dtype=np.float32)
+        for position, rows in enumerate(self):
+            if len(rows):
+                mean = rows.sum(axis=0, dtype=np.float32)
+                means[position] = mean / max(np.sqrt(np.square(mean).sum()), SMALLEST_NORM)
+        return means
 
     def __len__(self) -> int:
         return len(self.doclens)
@@ -96,7 +131,8 @@ class TokenEmbeddings:
                 raise InvalidVectors("TokenEmbeddings can be sliced with step 1 only")
             stop = max(start, stop)
             rows = self.vectors[self.offsets[start] : self.offsets[stop]]
-            return TokenEmbeddings(rows, self.doclens[start:stop])
+            pooled = None if self.pooled is None else self.pooled[start:stop]
+            return TokenEmbeddings(rows, self.doclens[start:stop], pooled)
         position = range(len(self))[key]
         return self.vectors[self.offsets[position] : self.offsets[position + 1]]
 
@@ -106,6 +142,9 @@ class TokenEmbeddings:
     def require_finite(self, what: str = "vectors") -> None:
         """Raise NonFiniteVectors, naming the first text that holds a NaN or an infinity."""
         with np.errstate(invalid="ignore", over="ignore"):
+            if self.pooled is not None and not np.isfinite(self.pooled).all():
+                text = int(np.argmin(np.isfinite(self.pooled).all(axis=1)))
+                raise NonFiniteVectors(f"the pooled vector of {what}[{text}] holds a NaN or an infinity")
             if np.isfinite(self.vectors.sum()):  # a tenth of the cost of looking at each
                 return
         finite = np.isfinite(self.vectors).all(axis=1)

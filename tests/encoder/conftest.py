@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**changes: Any) -> Path:
         (tmp_path / "encoder.json").write_text(json.dumps(SETTINGS | changes))
-        (tmp_path / "model.onnx").write_bytes(tiny_model(TABLE))
+        (tmp_path / "model.onnx").write_bytes(tiny_model(TABLE, pooled="pooled_dim" in changes))
         tiny_tokenizer().save(str(tmp_path / "tokenizer.json"))
         return tmp_path
 

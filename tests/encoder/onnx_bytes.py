@@ -1,7 +1,8 @@
 """A tiny ONNX graph written byte by byte, so that tests need neither the onnx package nor a stored file.
 
 The graph: ``output[t] = table[input_ids[t]] + 0.25 * sum over attended s of table[input_ids[s]]``. A vector
-shows which token it belongs to and which tokens it has seen. Field numbers are those of onnx.proto.
+shows which token it belongs to and which tokens it has seen. With ``pooled``, a second output is the sum
+over attended tokens. Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from plait.encoder.graph.onnx_file import _field, _number
 INT64, FLOAT = 7, 1
 
 
-def tiny_model(table: np.ndarray, inputs: tuple[str, ...] = ("input_ids", "attention_mask")) -> bytes:
+def tiny_model(
+    table: np.ndarray, inputs: tuple[str, ...] = ("input_ids", "attention_mask"), pooled: bool = False
+) -> bytes:
     """The model's bytes; ``table`` is f32 ``[vocabulary, dim]``, ``inputs`` are int64 ``[texts, tokens]``."""
     dim = table.shape[1]
     nodes = [
@@ -25,6 +28,10 @@ def tiny_model(table: np.ndarray, inputs: tuple[str, ...] = ("input_ids", "atten
         _node("Mul", ["context", "share"], "scaled"),
         _node("Add", ["own", "scaled"], "output"),
     ]
+    outputs = [_value("output", FLOAT, ["texts", "tokens", dim])]
+    if pooled:
+        nodes.append(_node("ReduceSum", ["visible", "first"], "pooled", _integer_attribute("keepdims", 0)))
+        outputs.append(_value("pooled", FLOAT, ["texts", dim]))
     constants = [
         _tensor("table", table.astype("<f4"), FLOAT),
         _tensor("last", np.array([2], "<i8"), INT64),
@@ -37,7 +44,7 @@ def tiny_model(table: np.ndarray, inputs: tuple[str, ...] = ("input_ids", "atten
             _field(2, b"tiny"),
             *(_field(5, constant) for constant in constants),
             *(_field(11, _value(name, INT64, ["texts", "tokens"])) for name in inputs),
-            _field(12, _value("output", FLOAT, ["texts", "tokens", dim])),
+            *(_field(12, output) for output in outputs),
         ]
     )
     operators = _field(8, _field(1, b"") + _number(2, 17))

@@ -33,7 +33,7 @@ def load(path: Path) -> CheckpointEncoder:
 def vectors(encoder: CheckpointEncoder, kind: str, text: str) -> np.ndarray:
     """The vectors of a text; also of an empty one, which the public methods refuse."""
     tokenize = encoder._tokenizer.query if kind == "query" else encoder._tokenizer.document
-    return encoder._encode(tokenize(text))
+    return encoder._encode(tokenize(text))[0]
 
 
 def least_cosine(encoder: CheckpointEncoder, folder: Path) -> float:

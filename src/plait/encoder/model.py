@@ -21,12 +21,10 @@ from plait.encoder.settings import EncoderSettings
 from plait.encoder.tokenizer import TextTokenizer, TokenizedText
 from plait.errors import CheckpointError, CheckpointWarning, EmptyText, InvalidParameter
 from plait.threads import map_threads
-from plait.types import FloatArray, TokenEmbeddings
+from plait.types import SMALLEST_NORM, FloatArray, TokenEmbeddings
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of texts done and the number of texts in all."""
-
-SMALLEST_NORM = np.float32(1e-12)
 
 
 class Encoder(Protocol):
@@ -50,7 +48,7 @@ class Encoder(Protocol):
     def encode_queries(
         self, texts: Sequence[str], *, threads: int | None = None, progress: Progress | None = None
     ) -> TokenEmbeddings:
-        """Encode texts that are searched with."""
+        """Encode texts that are searched with; ``pooled`` may be left out (see ``TokenEmbeddings``)."""
         ...
 
     def encode_documents(
@@ -65,8 +63,8 @@ class Network(Protocol):
 
     path: Path
 
-    def run(self, text: TokenizedText) -> FloatArray:
-        """The vectors of all tokens of a text: f32 ``[tokens, dim]``."""
+    def run(self, text: TokenizedText) -> tuple[FloatArray, FloatArray | None]:
+        """The vectors of all tokens of a text, f32 ``[tokens, dim]``, and the pooled one, if there is one."""
         ...
 
 
@@ -124,7 +122,8 @@ class CheckpointEncoder:
             progress: called with (texts done, texts in all) after each text, from the calling thread.
 
         Returns:
-            One matrix per query, in order: f32, of unit length if ``settings.normalise``.
+            One matrix per query, in order: f32, of unit length if ``settings.normalise``; and as ``pooled``
+            the single vector of each text from the same pass.
 
         Raises:
             EmptyText: a text is empty or only white space; the message says which one.
@@ -148,13 +147,19 @@ class CheckpointEncoder:
         progress: Progress | None,
     ) -> TokenEmbeddings:
         done = None if progress is None else lambda count: progress(count, len(texts))
-        matrices = map_threads(lambda text: self._encode(tokenize(text)), texts, threads, done)
-        return TokenEmbeddings.from_list(matrices, dim=self.dim)
+        found = map_threads(lambda text: self._encode(tokenize(text)), texts, threads, done)
+        width = self.settings.pooled_dim or self.dim
+        pooled = np.array([single for _, single in found], dtype=np.float32).reshape(len(texts), width)
+        return TokenEmbeddings.from_list([vectors for vectors, _ in found], dim=self.dim, pooled=pooled)
 
-    def _encode(self, text: TokenizedText) -> FloatArray:
-        """One text's vectors, f32 ``[kept tokens, dim]``."""
+    def _encode(self, text: TokenizedText) -> tuple[FloatArray, FloatArray]:
+        """One text's vectors, f32 ``[kept tokens, dim]``, and its single one, f32 ``[d]`` of unit length.
+
+        A network without one has the mean of its own outputs for the tokens that are attended, those of the
+        skiplist among them (docs/decisions/0023-bi-encoder.md).
+        """
         try:
-            vectors = self._network.run(text)
+            vectors, pooled = self._network.run(text)
         except Exception as error:
             raise CheckpointError(
                 f"{self._network.path}: failed on a text of {len(text.ids)} tokens ({error})"
@@ -164,8 +169,10 @@ class CheckpointEncoder:
                 f"{self._network.path}: gave the shape {vectors.shape} for {len(text.ids)} tokens, "
                 f"but dim in {self._checkpoint.settings_file.name} is {self.dim}"
             )
+        if pooled is None:
+            pooled = vectors[text.attended != 0].mean(axis=0)
         kept = vectors[text.kept]
-        return unit_length(kept) if self.settings.normalise else kept
+        return unit_length(kept) if self.settings.normalise else kept, unit_length(pooled[None])[0]
 
 
 def load_encoder(

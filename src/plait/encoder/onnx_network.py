@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+POOLED = "pooled"
+"""The output that holds one vector for each text, if the settings have ``pooled_dim``."""
 
 
 class OnnxNetwork:
@@ -28,19 +30,23 @@ class OnnxNetwork:
             CheckpointError: the graph can't be built or read, or does not fit the settings.
         """
         self.path = cached_graph(checkpoint)
-        self.session = _open_session(str(self.path))
+        self.session = open_session(str(self.path))
         self.inputs = self._check(checkpoint)
+        first = self.session.get_outputs()[0].name
+        self._outputs = [first] if checkpoint.settings.pooled_dim is None else [first, POOLED]
 
-    def run(self, text: TokenizedText) -> FloatArray:
-        """The vectors of all tokens of a text: f32 ``[tokens, dim]``."""
+    def run(self, text: TokenizedText) -> tuple[FloatArray, FloatArray | None]:
+        """The vectors of all tokens of a text, f32 ``[tokens, dim]``, and its one vector, f32
+        ``[pooled_dim]``, if the graph gives one: of the same pass.
+        """
         values = {
             "input_ids": text.ids[None],
             "attention_mask": text.attended[None],
             "token_type_ids": np.zeros((1, len(text.ids)), dtype=np.int64),
         }
-        outputs = self.session.run(None, {name: values[name] for name in self.inputs})
-        found: FloatArray = np.asarray(outputs[0][0], dtype=np.float32)
-        return found
+        outputs = self.session.run(self._outputs, {name: values[name] for name in self.inputs})
+        found = [np.asarray(output[0], dtype=np.float32) for output in outputs]
+        return found[0], found[1] if len(found) > 1 else None
 
     def _check(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """The graph's inputs, after checking that they and its output are what is expected."""
@@ -56,10 +62,24 @@ class OnnxNetwork:
                 f"{self.path}: gives an output of the shape {shape}, but [texts, tokens, dim] is "
                 f"expected, and dim in {checkpoint.settings_file.name} is {checkpoint.settings.dim}"
             )
+        self._check_pooled(checkpoint)
         return inputs
 
+    def _check_pooled(self, checkpoint: Checkpoint) -> None:
+        wanted = checkpoint.settings.pooled_dim
+        if wanted is None:
+            return
+        shapes = {node.name: node.shape for node in self.session.get_outputs()}
+        shape = shapes.get(POOLED)
+        if shape is None or len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != wanted):
+            raise CheckpointError(
+                f"{self.path}: pooled_dim in {checkpoint.settings_file.name} is {wanted}, so an output "
+                f"{POOLED!r} of the shape [texts, {wanted}] is expected, but there is "
+                f"{'none' if shape is None else f'one of {shape}'}"
+            )
 
-def _open_session(path: str) -> InferenceSession:
+
+def open_session(path: str) -> InferenceSession:
     """One thread inside a run, since the texts are spread over threads; idle threads do not spin."""
     import onnxruntime
 

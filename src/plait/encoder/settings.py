@@ -49,6 +49,9 @@ class EncoderSettings:
         skiplist_match: which tokens a skiplist word stands for: "word", the token that is written so;
             "first_token", the first one that the word is cut into (the authors' code); or "both".
         skiplist_in_queries: whether the skiplist holds for queries too.
+        pooled_dim: components of the graph's second output ``pooled``, one vector for each whole text (that
+            of a bi-encoder, Reimers and Gurevych, 2019); None if the graph has no such output, and the mean
+            of the token vectors stands for it.
     """
 
     name: str
@@ -68,6 +71,7 @@ class EncoderSettings:
     query_expansion_length: int | None = None
     skiplist_match: str = "both"
     skiplist_in_queries: bool = False
+    pooled_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value; raises CheckpointError that begins with the key's name."""
@@ -92,6 +96,8 @@ class EncoderSettings:
             raise CheckpointError("attend_to_expansion_tokens is true, but query_expansion is false")
         if self.query_expansion_length is not None:
             _require_count("query_expansion_length", self.query_expansion_length, 3, self.query_length)
+        if self.pooled_dim is not None:
+            _require_count("pooled_dim", self.pooled_dim, 1, WIDEST)
 
     def _check_kinds(self) -> None:
         for key in ("query_prompt", "document_prompt"):

@@ -57,8 +57,8 @@ class TorchNetwork:
         self._takes = set(inspect.signature(model.forward).parameters)
         self._projections = [_projection(torch, projection) for projection in network.projections]
 
-    def run(self, text: TokenizedText) -> FloatArray:
-        """The vectors of all tokens of a text: f32 ``[tokens, dim]``."""
+    def run(self, text: TokenizedText) -> tuple[FloatArray, None]:
+        """The vectors of all tokens of a text: f32 ``[tokens, dim]``; there is no pooled one."""
         torch = self._torch
         values = {"input_ids": text.ids[None], "attention_mask": text.attended[None]}
         if "token_type_ids" in self._takes:
@@ -69,7 +69,7 @@ class TorchNetwork:
             for projection in self._projections:
                 value = projection(value)
             found: FloatArray = value[0].numpy()
-        return found
+        return found, None
 
 
 def _projection(torch: Any, projection: Projection) -> Callable[[Any], Any]:
