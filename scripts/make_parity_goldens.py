@@ -42,6 +42,8 @@ ENVIRONMENTS = {
     "sentence_transformers_models": [[TORCH, "sentence-transformers==6.2.0"]],
 }
 LEAST_COSINE = 0.9999
+CROSS_ENCODERS = ROOT / "tests" / "golden" / "cross_encoders"
+MOST_DIFFERENCE = 1e-5
 
 
 def install(folder: Path, packages: list[list[str]]) -> None:
@@ -79,6 +81,24 @@ def ask_torch(work: Path) -> list[str]:
     output.mkdir()
     printed = ask(work / "sentence_transformers_models", "torch_backend", output)
     return [line for line in printed.splitlines() if line.startswith("torch: ")]
+
+
+def compare_cross_encoders(work: Path, write: bool) -> bool:
+    """Let sentence-transformers write cross-encoders and their scores; whether plait's are the same."""
+    from tests.encoder.test_cross_encoder import most_difference
+
+    output = work / "cross_encoders"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir()
+    ask(work / "sentence_transformers_models", "cross_encoders", output)
+    differences = {folder: most_difference(folder) for folder in sorted(output.iterdir())}
+    for folder, difference in differences.items():
+        print(f"{folder.name:24} largest difference of a score {difference:.1e}")
+    good = max(differences.values()) <= MOST_DIFFERENCE
+    if write and good:
+        shutil.rmtree(CROSS_ENCODERS, ignore_errors=True)
+        shutil.copytree(output, CROSS_ENCODERS)
+    return good
 
 
 def compare(folder: Path) -> float:
@@ -127,6 +147,7 @@ def main() -> None:
         print(
             f"{folder.name:24} least cosine {least:.7f}  {'as' if same else 'NOT as'} in tests/golden/parity"
         )
+    good &= compare_cross_encoders(options.work, options.write)
     for line in ask_torch(options.work):
         good &= float(line.rpartition(" ")[2]) >= LEAST_COSINE
         print(line)

@@ -47,7 +47,9 @@ def test_python_examples_run_in_order(page: str, tmp_path: Path):
 
 def test_the_page_on_checkpoints_runs(tmp_path: Path):
     page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "tests" / "golden" / "parity" / "pylate-bert", tmp_path / "my_colbert")
+    golden = ROOT / "tests" / "golden"
+    shutil.copytree(golden / "parity" / "pylate-bert", tmp_path / "my_colbert")
+    shutil.copytree(golden / "cross_encoders" / "ce-bert", tmp_path / "my_cross_encoder")
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     for kind, command in (("python", [sys.executable, "-W", "error", "-c"]), ("bash", ["bash", "-e", "-c"])):
@@ -63,6 +65,7 @@ def test_the_page_on_checkpoints_runs(tmp_path: Path):
         assert blocks
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "my_encoder" / "model.onnx").is_file()
+    assert (tmp_path / "my_fast_cross_encoder" / "cross_encoder.json").is_file()
 
 
 #: Page about a tool -> an index that the tool made, which the page calls old_index.

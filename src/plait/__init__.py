@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plait import train as train
+    from plait.encoder import CrossEncoder as CrossEncoder
     from plait.encoder import load_encoder as load_encoder
     from plait.errors import PlaitError as PlaitError
     from plait.exact import maxsim as maxsim
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 # Resolved at first use, so that `import plait` costs nothing.
 _FOLDERS = ("train",)
 _HOMES = {
+    "CrossEncoder": "encoder",
     "Document": "types",
     "Hit": "types",
     "Index": "index",

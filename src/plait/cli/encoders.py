@@ -16,10 +16,11 @@ from plait.cli import options
 @click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="The folder to make.")
 @click.option("--int8", is_flag=True, help="Store weights in 8 bits: a quarter of the size, and faster.")
 def convert(checkpoint: str, output: Path, int8: bool) -> None:
-    """Convert a ColBERT checkpoint to ONNX, without torch.
+    """Convert a ColBERT checkpoint, or a cross-encoder, to ONNX, without torch.
 
     CHECKPOINT may come from colbert-ai, PyLate or sentence-transformers. The new folder is what --model
     takes; the checkpoint itself is too, and is then converted into the user's cache folder at first use.
+    A cross-encoder scores pairs of texts; its new folder is what plait.CrossEncoder takes.
     """
     from plait.encoder import convert
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.encoder.graph import FAMILIES, longest_text
+from plait.encoder.layouts.cross_encoder import is_cross_encoder
 from plait.encoder.layouts.layout import Checkpoint, Layout, NetworkFiles
 from plait.encoder.layouts.modules import MODULES
 from plait.encoder.layouts.onnx_export import EXPORT, read_onnx_export
@@ -55,6 +56,11 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         raise SourceNotFound(f"{folder}: there is no such folder; give the folder of an encoder")
     name = name or folder.resolve().name or "encoder"
     fitting = [layout for layout in LAYOUTS if (folder / layout.mark).is_file() and layout.fits(folder)]
+    if (not fitting or fitting[0].mark == MODULES) and is_cross_encoder(folder):
+        raise CheckpointError(
+            f"{folder}: this is a cross-encoder, which scores pairs of texts and has no token vectors; "
+            f"load it with plait.CrossEncoder"
+        )
     if not fitting:
         known = ", ".join(f"{layout.mark} ({layout.name})" for layout in LAYOUTS)
         raise CheckpointError(f"{folder}: no encoder was recognised here; looked for {known}")

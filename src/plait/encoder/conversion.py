@@ -6,11 +6,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plait.encoder.graph import BUILDER_VERSION, FAMILIES, Precision, write_graph
+from plait.encoder.graph import BUILDER_VERSION, FAMILIES, Precision, write_classifier, write_graph
+from plait.encoder.layouts.cross_encoder import read_cross_encoder
+from plait.encoder.layouts.cross_encoder import write_settings as write_cross_settings
 from plait.encoder.layouts.layout import Checkpoint, NetworkFiles, fingerprint, network_files
 from plait.encoder.settings import write_settings
 from plait.encoder.tokenizer import read_tokenizer
@@ -27,20 +29,32 @@ def can_be_built(network: NetworkFiles) -> bool:
 def cached_graph(checkpoint: Checkpoint) -> Path:
     """The ONNX graph of a checkpoint, built at first use and kept in the user's cache folder.
 
-    The name of its folder there is a hash of the files it is built from, so a changed checkpoint has another
-    one.
-
     Raises:
         CheckpointError: the graph can't be built, or the cache folder can't be written to.
     """
-    if isinstance(checkpoint.network, Path):
-        return checkpoint.network
-    content = fingerprint(network_files(checkpoint.network))
+    network = checkpoint.network
+    if isinstance(network, Path):
+        return network
+    return kept_graph("encoders", network, lambda path: _write_graph(checkpoint, network, path, "f32"))
+
+
+def kept_graph(kind: str, network: NetworkFiles, write: Callable[[Path], None]) -> Path:
+    """A graph in the user's cache folder, written there if it is not there yet.
+
+    The name of its folder there is a hash of the files it is built from, so a changed checkpoint has another
+    one.
+
+    Args:
+        kind: what the network is built as; the folder above.
+        network: what it is built from.
+        write: writes the graph to a path.
+    """
+    content = fingerprint(network_files(network))
     key = hashlib.sha256(f"{content} {BUILDER_VERSION}".encode()).hexdigest()[:32]
-    folder = cache_folder() / "encoders" / key
+    folder = cache_folder() / kind / key
     if not (folder / GRAPH).is_file():
         with _new_folder(folder) as new:
-            _write_graph(checkpoint, checkpoint.network, new / GRAPH, "f32")
+            write(new / GRAPH)
     return folder / GRAPH
 
 
@@ -62,21 +76,54 @@ def write_converted(checkpoint: Checkpoint, output: Path, precision: Precision) 
         InvalidParameter: something is at ``output`` already.
         CheckpointError: the graph can't be built, or the checkpoint has one already.
     """
+    network = checkpoint.network
+    if isinstance(network, NetworkFiles) and not can_be_built(network):
+        raise network.config.error(
+            "model_type",
+            f"is {network.config.text('model_type')!r}; only {', '.join(FAMILIES)} can be converted, others "
+            f"are run by torch",
+        )
+    with converted_folder(network, checkpoint.tokenizer, output) as (files, new):
+        _write_graph(checkpoint, files, new / GRAPH, precision)
+        write_settings(checkpoint.settings, new / "encoder.json")
+
+
+@contextmanager
+def converted_folder(
+    network: Path | NetworkFiles, tokenizer: Path, output: Path
+) -> Iterator[tuple[NetworkFiles, Path]]:
+    """A new folder with the tokenizer, for a graph and settings; gives what to build the graph from.
+
+    Raises:
+        InvalidParameter: something is at ``output`` already.
+        CheckpointError: the network is an ONNX graph already.
+    """
     if output.exists():
         raise InvalidParameter(f"{output} exists already; give a new folder")
-    if isinstance(checkpoint.network, Path):
-        raise CheckpointError(f"{checkpoint.network} is an ONNX graph already: there is nothing to convert")
-    if not can_be_built(checkpoint.network):
-        config = checkpoint.network.config
-        raise config.error(
-            "model_type",
-            f"is {config.text('model_type')!r}; only {', '.join(FAMILIES)} can be converted, others are run "
-            f"by torch",
-        )
+    if isinstance(network, Path):
+        raise CheckpointError(f"{network} is an ONNX graph already: there is nothing to convert")
     with _new_folder(output) as new:
-        _write_graph(checkpoint, checkpoint.network, new / GRAPH, precision)
-        read_tokenizer(checkpoint.tokenizer).save(str(new / "tokenizer.json"))
-        write_settings(checkpoint.settings, new / "encoder.json")
+        yield network, new
+        read_tokenizer(tokenizer).save(str(new / "tokenizer.json"))
+
+
+def convert_cross_encoder(source: Path, name: str | None, output: Path, precision: Precision) -> None:
+    """Write a cross-encoder as ``model.onnx``, ``tokenizer.json`` and ``cross_encoder.json``, without torch.
+
+    Args:
+        source: the folder of a checkpoint.
+        name: what it is called, if not as its folder.
+        output: the folder to make; it appears when it is complete.
+        precision: "f32", or "int8" for weights in 8 bits.
+
+    Raises:
+        CheckpointError: it can't be converted, or is an ONNX graph already.
+        InvalidParameter: something is at ``output`` already.
+    """
+    files = read_cross_encoder(source, name)
+    with converted_folder(files.network, files.tokenizer, output) as (network, new):
+        write_classifier(new / GRAPH, network.config, network.weights, precision)
+        write_cross_settings(files.settings, new)
 
 
 def _write_graph(checkpoint: Checkpoint, network: NetworkFiles, path: Path, precision: Precision) -> None:

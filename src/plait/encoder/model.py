@@ -13,8 +13,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from plait.encoder.checkpoint import BUILTIN, Checkpoint, read_checkpoint
-from plait.encoder.conversion import can_be_built, write_converted
+from plait.encoder.conversion import can_be_built, convert_cross_encoder, write_converted
 from plait.encoder.hub import local_folder
+from plait.encoder.layouts.cross_encoder import is_cross_encoder
 from plait.encoder.layouts.layout import NetworkFiles
 from plait.encoder.onnx_network import OnnxNetwork
 from plait.encoder.settings import EncoderSettings
@@ -207,8 +208,10 @@ def load_encoder(
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, int8: bool = False) -> None:
     """Write a checkpoint as ``model.onnx``, ``tokenizer.json`` and ``encoder.json``, without torch.
 
+    A cross-encoder has ``cross_encoder.json`` instead, and is opened by ``plait.CrossEncoder``.
+
     Args:
-        source: the folder of a checkpoint, or its name on the Hugging Face hub.
+        source: the folder of a checkpoint, of a cross-encoder too, or its name on the Hugging Face hub.
         output: the folder to make; it appears when it is complete.
         int8: store weights in 8 bits: a quarter of the size and faster, for a small loss
             (docs/checkpoints.md).
@@ -217,7 +220,11 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, i
         SourceNotFound, CheckpointError: as ``load_encoder``.
         InvalidParameter: something is at ``output`` already.
     """
-    write_converted(_read(source), Path(output), "int8" if int8 else "f32")
+    folder, name = local_folder(source)
+    if is_cross_encoder(folder):
+        convert_cross_encoder(folder, name, Path(output), "int8" if int8 else "f32")
+    else:
+        write_converted(_read(source), Path(output), "int8" if int8 else "f32")
 
 
 def _read(model: str | os.PathLike[str]) -> Checkpoint:

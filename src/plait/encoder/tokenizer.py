@@ -30,11 +30,13 @@ class TokenizedText:
         ids: i64 ``[n]``, token ids.
         attended: i64 ``[n]``, 1 where a token may be seen by the others, else 0.
         kept: bool ``[n]``, whose vectors the encoder gives back.
+        types: i64 ``[n]``, which of two texts each token is of (0 or 1); None if there is one text.
     """
 
     ids: Ints
     attended: Ints
     kept: npt.NDArray[np.bool_]
+    types: Ints | None = None
 
 
 class TextTokenizer:
@@ -148,6 +150,34 @@ class TextTokenizer:
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         found -= {None, self._tokenizer.token_to_id(unknown) if unknown else None}
         return np.array(sorted(token for token in found if token is not None), dtype=np.int64)
+
+
+class PairTokenizer:
+    """A query and a text as one row of tokens, for a cross-encoder. Safe to use from several threads.
+
+    Where both together have too many tokens, the longer one is cut first (``longest_first`` in transformers).
+    """
+
+    def __init__(self, path: Path, max_length: int) -> None:
+        """Read ``tokenizer.json``.
+
+        Raises:
+            CheckpointError: the file can't be read, or ``max_length`` leaves no room beside special tokens.
+        """
+        self._tokenizer = read_tokenizer(path)
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        if max_length < special + 2:
+            raise CheckpointError(
+                f"{path}: max_length is {max_length}, but the special tokens of a pair alone take {special}"
+            )
+        self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+
+    def pair(self, query: str, text: str) -> TokenizedText:
+        """The tokens of a query and a text."""
+        encoding = self._tokenizer.encode(query, text)
+        ids = np.array(encoding.ids, dtype=np.int64)
+        ones = np.ones(len(ids), dtype=np.int64)
+        return TokenizedText(ids, ones, ones.astype(np.bool_), np.array(encoding.type_ids, dtype=np.int64))
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

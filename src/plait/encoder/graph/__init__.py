@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plait.encoder.graph import bert, distilbert, modernbert
+from plait.encoder.graph.classifier import HEADS
 from plait.encoder.graph.network import ACTIVATIONS, Network, Precision
 from plait.encoder.json_file import JsonFile
 from plait.encoder.weights import Weights
@@ -23,6 +24,7 @@ __all__ = [
     "Precision",
     "Projection",
     "longest_text",
+    "write_classifier",
     "write_graph",
 ]
 
@@ -108,6 +110,29 @@ def write_graph(
     network.graph.output(value, "output", "float32", ("texts", "tokens", width))
     network.graph.save(path)
     return width
+
+
+def write_classifier(
+    path: Path, config: JsonFile, files: tuple[Path, ...], precision: Precision = "f32"
+) -> None:
+    """Write the ONNX graph of a network that gives one score for each pair of texts (a cross-encoder).
+
+    Inputs as for ``write_graph``. Output: ``output``, f32 ``[texts, 1]``, before any activation.
+
+    Args:
+        path, config, files: as for ``write_graph``.
+        precision: "int8" stores weights in 8 bits, but for the layers behind the last hidden state.
+
+    Raises:
+        CheckpointError: the family is unknown, or weights are missing or do not fit the settings.
+    """
+    network = _open(config, files, precision)
+    kind = config.text("model_type")
+    value, width = FAMILIES[kind].add(network)
+    network.graph.output(
+        HEADS[kind](network, value, "attention_mask", width), "output", "float32", ("texts", 1)
+    )
+    network.graph.save(path)
 
 
 def longest_text(config: JsonFile) -> int:
