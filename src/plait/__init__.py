@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from plait.importers import export_colbert as export_colbert
     from plait.importers import import_index as import_index
     from plait.index import Index as Index
+    from plait.pipeline import Pipeline as Pipeline
     from plait.search import SearchParams as SearchParams
     from plait.types import Document as Document
     from plait.types import Hit as Hit
+    from plait.types import Hits as Hits
     from plait.types import TokenEmbeddings as TokenEmbeddings
 
 __version__ = "0.1.0"
@@ -34,7 +36,9 @@ _HOMES = {
     "CrossEncoder": "encoder",
     "Document": "types",
     "Hit": "types",
+    "Hits": "types",
     "Index": "index",
+    "Pipeline": "pipeline",
     "PlaitError": "errors",
     "SearchParams": "search",
     "TokenEmbeddings": "types",

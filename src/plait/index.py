@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from plait.errors import (
 )
 from plait.export import export_documents
 from plait.ingest import stored_queries
-from plait.inputs import as_fields, as_k
+from plait.inputs import as_fields, as_ids, as_k
 from plait.search import SCAN_TOKENS, Calibration, SearchParams, calibrate, require_recall
 from plait.store import (
     Catalog,
@@ -269,6 +269,48 @@ class Index(Collection):
             params = self._params(snapshot, k, params, recall_target, allowed)
             found = engine.search(snapshot, vectors, k, params, allowed=allowed, threads=threads)
             return _hits(snapshot, found)
+
+    def score(
+        self, query: str | npt.ArrayLike, ids: Sequence[str], k: int | None = None
+    ) -> dict[str, float | None]:
+        """MaxSim of some documents with a query, on the vectors as stored; texts and metadata are not read.
+
+        Args:
+            query: a text, or its token vectors ``[nq, dim]``.
+            ids: which documents; ids that are not in the index are left out.
+            k: only the best so many get a score, which is faster; None for all.
+
+        Returns:
+            Id -> score: the best first, ties in order of insertion, then the other ids of the index with
+            None.
+
+        Raises:
+            As ``search``.
+        """
+        keys = as_ids(ids)
+        k = max(1, len(keys)) if k is None else as_k(k)
+        with self._reading() as snapshot:
+            vectors = self._query_vectors([query] if isinstance(query, str) else [np.asarray(query)], 1)[0]
+            pids = snapshot.pids_of(set(keys))
+            allowed = np.array(sorted(pids.values()), dtype=np.int64)
+            found = engine.search(snapshot, vectors, k, SearchParams(scan=True), allowed=allowed)
+        key_of = {pid: key for key, pid in pids.items()}
+        best: dict[str, float | None] = {key_of[pid]: score for pid, score in found}
+        return best | {key: None for key in pids if key not in best}
+
+    @contextmanager
+    def snapshot(self, shared: Snapshot | None = None) -> Iterator[Snapshot]:
+        """Searches and readings of this thread inside the block see one committed state.
+
+        For several searches that belong together, such as the stages of a pipeline. Own changes inside the
+        block are committed as ever, and seen after it.
+
+        Args:
+            shared: what the block of another thread was given, to see the same state; that block must not
+                end before this one.
+        """
+        with self._current.holding(shared) as snapshot:
+            yield snapshot
 
     def search_all(
         self,

@@ -6,7 +6,7 @@ tokens of each document. Nothing is padded, so MaxSim has one meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, overload
 
@@ -169,9 +169,11 @@ class Hit:
     Attributes:
         rank: 1 for the best hit.
         id: the document's key, as the user gave it.
-        score: MaxSim of the query and the document as stored (higher is better).
+        score: how well the document answers (higher is better), by the stage that placed it last; MaxSim of
+            the query and the document as stored, for ``Index.search``.
         text: the document's text, or None when it was added as vectors only.
         metadata: the document's metadata, a new dict for each hit.
+        scores: of a pipeline's hits, the score of each stage that saw the document, by the stage's name.
     """
 
     rank: int
@@ -179,11 +181,40 @@ class Hit:
     score: float
     text: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Any]:
         yield self.id
         yield self.rank
         yield self.score
+
+
+class Hits(list[Hit]):
+    """The hits of a pipeline or of one of its stages, best first: a list, and how it came about.
+
+    Attributes:
+        timings: milliseconds of each stage by its name, in the order of their work; ``encode`` is what
+            encoding the query took, and no stage's own time holds it. They sum up to the search, nearly.
+        stopped: stages that ran out of time, and gave what they had.
+        late: stages that could not be stopped and took longer than their budget; what they gave is whole.
+    """
+
+    def __init__(
+        self,
+        hits: Iterable[Hit] = (),
+        timings: Mapping[str, float] | None = None,
+        stopped: Iterable[str] = (),
+        late: Iterable[str] = (),
+    ) -> None:
+        super().__init__(hits)
+        self.timings: dict[str, float] = dict(timings or {})
+        self.stopped: list[str] = list(stopped)
+        self.late: list[str] = list(late)
+
+    @property
+    def complete(self) -> bool:
+        """False if a stage was stopped: with more time the hits could be others."""
+        return not self.stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from plait.errors import IndexClosed
@@ -29,6 +29,7 @@ class Current:
         self._lock = threading.Lock()  # over the snapshot and the leases
         self._looking = threading.Lock()  # over the watch; threads wait while one opens the new state
         self._leases: Counter[int] = Counter()
+        self._held = threading.local()
         self._watch = Catalog.open(folder)
         try:
             self._seen = self._watch.version()
@@ -44,6 +45,10 @@ class Current:
         Args:
             newest: look for new commits first, if that is wanted of this index.
         """
+        held: Snapshot | None = getattr(self._held, "snapshot", None)
+        if held is not None:
+            yield held
+            return
         if newest and self._auto_refresh:
             self._refresh_if_changed()
         with self._lock:
@@ -58,6 +63,22 @@ class Current:
                     del self._leases[id(snapshot)]
                     if snapshot is not self._snapshot:
                         snapshot.close()
+
+    @contextmanager
+    def holding(self, snapshot: Snapshot | None = None) -> Iterator[Snapshot]:
+        """All readings of this thread until the block ends see one snapshot.
+
+        Args:
+            snapshot: one that another thread is holding for as long; None for the newest, or for the one
+                that this thread holds already.
+        """
+        with self.reading() if snapshot is None else nullcontext(snapshot) as held:
+            before = getattr(self._held, "snapshot", None)
+            self._held.snapshot = held
+            try:
+                yield held
+            finally:
+                self._held.snapshot = before
 
     def latest(self) -> Snapshot:
         """The snapshot at this moment, to take segments and codecs from; it may be closed meanwhile."""

@@ -1,0 +1,127 @@
+"""Several lists of hits as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from plait.errors import InvalidParameter
+from plait.inputs import as_k
+from plait.types import Hit
+
+#: The constant of reciprocal rank fusion (Cormack et al. 2009).
+RANK_CONSTANT = 60
+
+#: Scores of one list, best first -> what the list gives each, and what it gives documents that it lacks.
+Norm: TypeAlias = Callable[[Sequence[float]], tuple[list[float], float]]
+
+
+def reciprocal_ranks(scores: Sequence[float]) -> tuple[list[float], float]:
+    """``1 / (60 + rank)`` (Cormack, Clarke and Büttcher 2009); a document that the list lacks gets 0."""
+    return [1 / (RANK_CONSTANT + rank) for rank in range(1, len(scores) + 1)], 0.0
+
+
+def min_max(scores: Sequence[float]) -> tuple[list[float], float]:
+    """The list's scores from 0 to 1; a document that it lacks gets 0, as its worst. If all are equal, 1."""
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    if high == low:
+        return [1.0] * len(scores), 0.0
+    return [(score - low) / (high - low) for score in scores], 0.0
+
+
+def z_scores(scores: Sequence[float]) -> tuple[list[float], float]:
+    """Standard deviations above the list's mean; a document that it lacks gets what its worst has.
+
+    Where all are equal they get 0, and a document that the list lacks -1.
+    """
+    if not scores:
+        return [], 0.0
+    mean = math.fsum(scores) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+    if max(scores) == min(scores) or deviation == 0:
+        return [0.0] * len(scores), -1.0
+    values = [(score - mean) / deviation for score in scores]
+    return values, min(values)
+
+
+METHODS: dict[str, Norm] = {"rrf": reciprocal_ranks, "minmax": min_max, "z": z_scores}
+
+
+def fuse(
+    lists: Sequence[Sequence[Hit]],
+    method: str = "rrf",
+    *,
+    weights: Sequence[float] | None = None,
+    k: int | None = None,
+) -> list[Hit]:
+    """One list of hits from several: of each document the weighted sum of what each list gives it.
+
+    Args:
+        lists: hits, best first; in any number. A document that is twice in a list counts where it is first.
+        method: what a list gives a document: "rrf" by its rank (``reciprocal_ranks``), "minmax" or "z" by its
+            score (``min_max``, ``z_scores``).
+        weights: of each list, at least 0; 1 by default.
+        k: hits wanted; None for all documents of all lists.
+
+    Returns:
+        ``min(k, documents)`` hits, best first; ties in the order of the first list, then of the second, and
+        so on. ``scores`` of a hit are those of all lists that have it.
+
+    Raises:
+        InvalidParameter: the method is unknown, a weight or a score is not finite, or k is below 1.
+    """
+    norm = METHODS.get(method)
+    if norm is None:
+        raise InvalidParameter(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    weights = _checked_weights([1.0] * len(lists) if weights is None else weights, len(lists))
+    unique = [_unique(hits) for hits in lists]
+    documents: dict[str, Hit] = {}
+    for hits in unique:
+        for key, hit in hits.items():
+            known = documents.get(key)
+            documents[key] = hit if known is None else _with_scores(known, hit)
+    values: dict[str, list[float]] = {key: [] for key in documents}
+    for weight, hits in zip(weights, unique, strict=True):
+        given, missing = norm([hit.score for hit in hits.values()])
+        contributions = dict(zip(hits, given, strict=True))
+        for key, parts in values.items():
+            parts.append(weight * contributions.get(key, missing))
+    total = {
+        key: math.fsum(parts) for key, parts in values.items()
+    }  # the same bits in any order of the lists
+    order = sorted(documents, key=lambda key: -total[key])[: None if k is None else as_k(k)]
+    return [
+        Hit(rank, key, total[key], documents[key].text, documents[key].metadata, documents[key].scores)
+        for rank, key in enumerate(order, start=1)
+    ]
+
+
+def _checked_weights(weights: Sequence[float], lists: int) -> list[float]:
+    if len(weights) != lists:
+        raise InvalidParameter(f"weights has {len(weights)} entries, but there are {lists} lists")
+    for place, weight in enumerate(weights):
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise InvalidParameter(f"weights[{place}] must be a number of at least 0, not {weight!r}")
+    return [float(weight) for weight in weights]
+
+
+def _unique(hits: Sequence[Hit]) -> dict[str, Hit]:
+    found: dict[str, Hit] = {}
+    for hit in hits:
+        if not math.isfinite(hit.score):
+            raise InvalidParameter(f"the score of {hit.id!r} is {hit.score}, which can't be fused")
+        found.setdefault(hit.id, hit)
+    return found
+
+
+def _with_scores(known: Hit, again: Hit) -> Hit:
+    """The hit of the first list that has the document, with the scores and what else the other one knows."""
+    return Hit(
+        known.rank,
+        known.id,
+        known.score,
+        again.text if known.text is None else known.text,
+        known.metadata or again.metadata,
+        {**known.scores, **again.scores},
+    )
