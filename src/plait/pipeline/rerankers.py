@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from plait import kernels
-from plait.encoder import Encoder, load_encoder
+from plait.encoder import CrossEncoder, Encoder, load_encoder
 from plait.errors import InvalidParameter
 from plait.index import Index
 from plait.inputs import as_k
@@ -134,7 +134,7 @@ class CrossEncoderReranker:
     batch_size = 8
 
     def __init__(self, model: str | Path | PairScorer) -> None:
-        self._model: PairScorer = _load_cross_encoder(model) if isinstance(model, str | Path) else model
+        self._model: PairScorer = CrossEncoder(model) if isinstance(model, str | Path) else model
 
     def rerank(self, query: str, hits: Sequence[Hit], k: int) -> Hits:
         """The best ``k``; InvalidParameter names a hit without a text."""
@@ -145,13 +145,6 @@ class CrossEncoderReranker:
         scores = self._model.score(text, [_text_of(hit, self.name) for hit in hits])
         named = zip((hit.id for hit in hits), map(float, scores), strict=True)
         return reranked(hits, dict(named), self.name, k)
-
-
-def _load_cross_encoder(path: str | Path) -> PairScorer:
-    from plait.encoder import cross_encoder  # type: ignore[attr-defined]
-
-    model: PairScorer = cross_encoder.CrossEncoder(path)
-    return model
 
 
 def _text_of(hit: Hit, stage: str, and_: str = "") -> str:
