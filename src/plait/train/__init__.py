@@ -13,12 +13,20 @@ if TYPE_CHECKING:
     from plait.train.groups import read_groups as read_groups
     from plait.train.groups import split_groups as split_groups
     from plait.train.groups import write_groups as write_groups
+    from plait.train.settings import TrainSettings as TrainSettings
+    from plait.train.systems import load_system as load_system
+    from plait.train.training import Trained as Trained
+    from plait.train.training import train as train
 
 _HOMES = {
     "Group": "groups",
     "read_groups": "groups",
     "split_groups": "groups",
     "write_groups": "groups",
+    "TrainSettings": "settings",
+    "Trained": "training",
+    "train": "training",
+    "load_system": "systems",
 }
 
 __all__ = sorted(_HOMES)
