@@ -1,5 +1,8 @@
 """plait search, inspect, evaluate."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from plait import Index, SearchParams
@@ -152,6 +155,82 @@ def test_ids_that_a_run_can_not_hold_are_reported_before_the_search(
     assert (failed.code, failed.out) == (1, "")
     assert failed.err == "error: a TREC run can't hold the query id 'q 1': no spaces are allowed\n"
     assert not (tmp_path / "out.trec").exists()
+
+
+# ---- search --pipeline -----------------------------------------------------------------------------------
+
+CROSS_ENCODER = Path(__file__).parents[1] / "golden" / "cross_encoders" / "ce-bert"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def test_search_in_stages(plait, made):
+    stages = ("--pipeline", "colbert:4 > cross:2", "--cross-encoder", CROSS_ENCODER)
+    found = plait("search", made, QUESTION, *stages)
+    assert (found.code, found.err) == (0, "")
+    head, first, text, second, *_, last = found.out.splitlines()
+    assert head.split() == ["colbert", "cross_encoder"]
+    assert len(first.split()) == len(second.split()) == 4
+    assert text.startswith("     ")
+    assert re.fullmatch(r"[\d.]+ ms: encode [\d.]+, colbert [\d.]+, cross_encoder [\d.]+", last)
+    (told,) = plait("search", made, QUESTION, *stages, "--json", "-k", 3).lines
+    assert [hit["rank"] for hit in told["hits"]] == [1, 2, 3]
+    assert first.split()[1] == told["hits"][0]["id"]
+    assert all(set(hit["scores"]) == {"colbert", "cross_encoder"} for hit in told["hits"])
+    assert (list(told["timings"]), told["complete"]) == (["encode", "colbert", "cross_encoder"], True)
+
+
+def test_search_within_a_budget(plait, made):
+    stages = ("--pipeline", "colbert:4 > colbert:2", "--budget", 0.0001)
+    out = plait("search", made, QUESTION, *stages).out
+    assert "paris" in out.splitlines()[1]
+    assert "colbert_2 ran out of time" in out
+    assert "colbert took longer than its time" in out
+    (told,) = plait("search", made, QUESTION, *stages, "--json").lines
+    assert (len(told["hits"]), told["complete"], told["stopped"]) == (2, False, ["colbert_2"])
+
+
+def test_a_pipeline_from_a_file_finds_a_run(plait, made, queries, tmp_path):
+    (tmp_path / "stages.toml").write_text('pipeline = "colbert:4 > colbert:3"\n')
+    run = tmp_path / "run.txt"
+    options = ("--run", run, "--pipeline", tmp_path / "stages.toml", "--filter", '{"lang": "en"}')
+    assert plait("search", made, "--queries", queries, *options).code == 0
+    assert {line.split()[2] for line in run.read_text().splitlines()} == {"paris", "berlin"}
+
+
+def test_evaluate_in_stages(plait, made, queries, qrels, tmp_path):
+    judged = ("evaluate", made, "--queries", queries, "--qrels", qrels)
+    whole = plait(*judged)
+    assert plait(*judged, "--pipeline", "colbert:6 > colbert:6").out == whole.out
+    stages = ("--pipeline", "colbert:6 > cross:6", "--cross-encoder", CROSS_ENCODER)
+    worse = plait(*judged, *stages, "--run", tmp_path / "run.txt")
+    assert worse.code == 0
+    assert worse.out != whole.out, "this cross-encoder has learnt nothing"
+    assert len(read_run(tmp_path / "run.txt")["q1"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (
+            ["--pipeline", "colbert:3 >"],
+            1,
+            "error: pipeline 'colbert:3 >', column 12: expected is a reranker",
+        ),
+        (["--pipeline", "colbert:3 > cross:2"], 1, "or --cross-encoder"),
+        (["--pipeline", "colbert:3", "--nprobe", "3"], 2, "--nprobe belongs to a search without --pipeline"),
+        (["--pipeline", "nowhere.toml"], 1, "error: there is no file nowhere.toml"),
+        (["--budget", "5"], 2, "--budget and --cross-encoder belong to --pipeline"),
+        (["--pipeline", "colbert:3", "--budget", "0"], 2, "'--budget'"),
+    ],
+)
+def test_wrong_pipelines(plait, made, args, code, message):
+    failed = plait("search", made, QUESTION, *args)
+    assert (failed.code, failed.out) == (code, "")
+    assert message in failed.err
 
 
 # ---- inspect ---------------------------------------------------------------------------------------------

@@ -190,3 +190,11 @@ def test_values_of_queries(tmp_path):
     }
     with pytest.raises(SourceError, match=r"written as \.csv or \.json"):
         write_query_values(tmp_path / "values.xlsx", values)
+
+
+def test_a_run_keeps_the_order_of_hits_whose_scores_rise():
+    hits = [Hit(1, "a", 2.0), Hit(2, "b", 1.0), Hit(3, "c", 97.0)]
+    assert run_of(["q", "r"], [hits, hits[:2]]) == {
+        "q": {"a": 1.0, "b": 1 / 2, "c": 1 / 3},
+        "r": {"a": 2.0, "b": 1.0},
+    }

@@ -12,6 +12,7 @@ import click
 
 from plait.cli import options
 from plait.cli.output import note, print_changes, print_comparisons, print_json, print_scores
+from plait.cli.pipelines import pipeline_of
 from plait.cli.progress import progress_bars
 from plait.cli.retrieval import effort_of, require_writable
 
@@ -68,6 +69,9 @@ if TYPE_CHECKING:
     "--per-query", type=Path, metavar="FILE", help="Write the values of each query, as .csv or .json."
 )
 @options.results(None, "as many as the metrics look at")
+@options.pipeline
+@options.budget
+@options.cross_encoder
 @options.nprobe
 @options.ndocs
 @options.scan
@@ -163,9 +167,14 @@ def _asked(
     asked = judged_queries(texts, judgements)
     if run is not None:
         require_writable(asked)
+    stages = {name: effort.pop(name) for name in ("pipeline", "budget", "cross_encoder")}
     with Index.open(folder) as opened, progress_bars() as progress:
-        how = effort_of(opened, k, **effort)
-        hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **how)
+        staged = pipeline_of(opened, effort, **stages)
+        if staged is None:
+            how = effort_of(opened, k, **effort)
+            hits = opened.search_all(list(asked.values()), k, threads=threads, progress=progress, **how)
+        else:
+            hits = [*staged.search_all(list(asked.values()), k, threads=threads, progress=progress)]
     found = run_of(asked, hits)
     if run is not None:
         write_run(run, found)

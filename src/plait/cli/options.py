@@ -103,6 +103,21 @@ source = argument(
     "Documents: a .jsonl, .csv, .tsv or .parquet file, a folder of .txt and .md files, "
     "a folder in BEIR's form, or - for JSON lines on the standard input.",
 )
+pipeline = click.option(
+    "--pipeline",
+    metavar="STAGES",
+    help="Search in stages, such as 'bm25:1000 + bi:1000 > colbert:100 > cross:10', or as a .toml file says "
+    "(docs/pipelines.md).",
+)
+budget = click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MS",
+    help="Milliseconds for a query; stages of the pipeline stop in time.",
+)
+cross_encoder = click.option(
+    "--cross-encoder", metavar="CHECKPOINT", help="The cross-encoder that the pipeline's stage `cross` uses."
+)
 threads = click.option(
     "--threads", type=COUNT, metavar="N", help="CPU threads to use.", show_default="all cores"
 )

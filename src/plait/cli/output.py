@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from plait.evaluate import Change, Comparison, Move
-    from plait.types import Document, Hit
+    from plait.types import Document, Hit, Hits
 
 _LABELS = {
     "path": "index",
@@ -55,14 +55,44 @@ def print_json(value: Any) -> None:
 
 def print_hits(hits: Iterable[Hit], *, as_json: bool) -> None:
     """Print rank, score and id of each hit and the beginning of its text, or one JSON object for each."""
-    width = min(100, max(40, shutil.get_terminal_size().columns))
     for hit in hits:
         if as_json:
-            print_json(dataclasses.asdict(hit))
+            record = dataclasses.asdict(hit)
+            del record["scores"]  # those of stages, of which there are none
+            print_json(record)
             continue
         click.echo(f"{hit.rank:>3}  {hit.score:7.3f}  {_printable(hit.id)}")
-        for line in textwrap.wrap(_printable(hit.text or ""), width - 5, max_lines=2, placeholder=" ..."):
-            click.echo(f"     {line}")
+        _print_beginning(hit)
+
+
+def _print_beginning(hit: Hit) -> None:
+    width = min(100, max(40, shutil.get_terminal_size().columns))
+    for line in textwrap.wrap(_printable(hit.text or ""), width - 5, max_lines=2, placeholder=" ..."):
+        click.echo(f"     {line}")
+
+
+def print_staged(hits: Hits, *, as_json: bool) -> None:
+    """Print the hits of a pipeline with the score of each stage, what each stage took and which stopped."""
+    if as_json:
+        how = {"timings": hits.timings, "complete": hits.complete, "stopped": hits.stopped, "late": hits.late}
+        print_json({"hits": [dataclasses.asdict(hit) for hit in hits], **how})
+        return
+    stages = [name for name in hits.timings if name != "encode"]
+    idwidth = min(30, max((len(hit.id) for hit in hits), default=2))
+    if hits:
+        click.echo(f"{'':>3}  {'':<{idwidth}}" + "".join(f"  {name:>9}" for name in stages))
+    for hit in hits:
+        scores = (hit.scores.get(name) for name in stages)
+        columns = ("-" if score is None else f"{score:.4g}" for score in scores)
+        row = "".join(f"  {text:>{max(9, len(name))}}" for name, text in zip(stages, columns, strict=True))
+        click.echo(f"{hit.rank:>3}  {_printable(hit.id):<{idwidth}}{row}")
+        _print_beginning(hit)
+    took = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in hits.timings.items())
+    click.echo(f"{sum(hits.timings.values()):.1f} ms: {took}")
+    for name in hits.stopped:
+        click.echo(f"{name} ran out of time: hits without its score are in the order that they had before")
+    for name in hits.late:
+        click.echo(f"{name} took longer than its time, and could not be stopped")
 
 
 def print_document(document: Document, *, as_json: bool) -> None:

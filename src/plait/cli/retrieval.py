@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plait.cli import options
-from plait.cli.output import print_hits, print_json, print_stats
+from plait.cli.output import print_hits, print_json, print_staged, print_stats
+from plait.cli.pipelines import pipeline_of
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
-    from plait import Index
+    from plait import Index, Pipeline
+
+#: Hits of a search without a pipeline.
+DEFAULT_K = 10
 
 
 @click.command(cls=options.Command)
 @options.folder
 @options.argument("query", "[QUERY]", "The question, in quotes.", required=False)
-@options.results()
-@options.as_json("Print one JSON object per result.")
+@options.results(None, "10, or what the pipeline passes on")
+@options.as_json(
+    "Print one JSON object per result; with --pipeline, one that has them all and their timings."
+)
 @click.option(
     "--queries",
     metavar="FILE",
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
 @options.run_file
 @options.filter_
 @options.only_ids
+@options.pipeline
+@options.budget
+@options.cross_encoder
 @options.nprobe
 @options.ndocs
 @options.scan
@@ -40,18 +49,18 @@ if TYPE_CHECKING:
 def search(
     folder: Path,
     query: str | None,
-    k: int,
+    k: int | None,
     as_json: bool,
     queries: str | None,
     run: Path | None,
     filter: dict[str, Any] | None,
     ids: tuple[str, ...],
-    nprobe: int | None,
-    ndocs: int | None,
-    scan: bool | None,
-    recall_target: float | None,
+    pipeline: str | None,
+    budget: float | None,
+    cross_encoder: str | None,
     model: str | None,
     threads: int | None,
+    **effort: Any,
 ) -> None:
     """Search with one QUERY, or with all of --queries into --run."""
     from plait import Index
@@ -62,29 +71,35 @@ def search(
         raise click.BadParameter("--queries FILE and --run FILE belong together")
     if queries is not None and as_json:
         raise click.BadParameter("--json is for a single QUERY; --queries are written to --run")
+    how: dict[str, Any] = {"threads": threads}
+    if filter is not None:
+        how["filter"] = filter
+    if ids:
+        how["ids"] = list(ids)
     with Index.open(folder, model=model) as opened:
-        asked = {"threads": threads, **effort_of(opened, k, nprobe, ndocs, scan, recall_target)}
-        if filter is not None:
-            asked["filter"] = filter
-        if ids:
-            asked["ids"] = list(ids)
-        if query is not None:
-            print_hits(opened.search(query, k, **asked), as_json=as_json)
-    if queries is not None and run is not None:
-        _search_file(folder, model, queries, run, k, asked)
+        staged = pipeline_of(opened, effort, pipeline=pipeline, budget=budget, cross_encoder=cross_encoder)
+        if staged is None:
+            k = DEFAULT_K if k is None else k
+            how |= effort_of(opened, k, **effort)
+        searcher = opened if staged is None else staged
+        if queries is not None and run is not None:
+            _search_file(searcher, queries, run, k, how)
+        elif staged is not None:
+            print_staged(staged.search(query or "", k, **how), as_json=as_json)
+        else:
+            print_hits(opened.search(query or "", k or DEFAULT_K, **how), as_json=as_json)
 
 
 def _search_file(
-    folder: Path, model: str | None, queries: str, run: Path, k: int, how: dict[str, Any]
+    searcher: Index | Pipeline, queries: str, run: Path, k: int | None, how: dict[str, Any]
 ) -> None:
-    from plait import Index
     from plait.evaluate import run_of, write_run
     from plait.sources import read_queries
 
     asked = read_queries(queries)
     require_writable(asked)
-    with Index.open(folder, model=model) as opened, progress_bars() as progress:
-        hits = opened.search_all(list(asked.values()), k, progress=progress, **how)
+    with progress_bars() as progress:
+        hits = searcher.search_all(list(asked.values()), k, progress=progress, **how)  # type: ignore[arg-type]
     write_run(run, run_of(asked, hits))
     click.echo(f"wrote the results of {len(asked):,} queries to {run}")
 

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from plait.errors import BadRecord, EmptyCorpus, InvalidParameter, SourceError, SourceNotFound
@@ -17,11 +18,22 @@ from plait.types import Document, Hit
 
 
 def run_of(query_ids: Iterable[str], hits: Iterable[Iterable[Hit]]) -> dict[str, dict[str, float]]:
-    """Make a run of what ``Index.search_all`` gave for these queries, in the order of the hits."""
+    """Make a run of what ``Index.search_all`` or ``Pipeline.search_all`` gave for these queries.
+
+    A run is sorted by its scores. Where those of the hits rise, as behind a reranker that was stopped, there
+    are reciprocal ranks instead, which keep the order.
+    """
     return {
-        query: {hit.id: float(hit.score) for hit in found}
-        for query, found in zip(query_ids, hits, strict=True)
+        query: dict(zip((hit.id for hit in found), _falling(found), strict=True))
+        for query, found in zip(query_ids, map(list, hits), strict=True)
     }
+
+
+def _falling(hits: list[Hit]) -> list[float]:
+    scores = [float(hit.score) for hit in hits]
+    if all(one >= two for one, two in pairwise(scores)):
+        return scores
+    return [1 / rank for rank in range(1, len(scores) + 1)]
 
 
 def judged_queries(queries: Mapping[str, str], qrels: Qrels) -> dict[str, str]:

@@ -70,11 +70,21 @@ class Components:
             elif self.index is not None and name in _RERANKERS:
                 self._rerankers[name] = _RERANKERS[name](self.index)
         if name not in self._rerankers:
-            known = {*self._rerankers, CrossEncoderReranker.name, *(_RERANKERS if self.index else ())}
+            known = {
+                *self._rerankers,
+                CrossEncoderReranker.name,
+                *(_RERANKERS if self.index is not None else ()),
+            }
             finds = name in self._retrievers or name in _RETRIEVERS
             reason = f"{name} finds documents and must come first" if finds else f"{name} is unknown"
             raise InvalidParameter(f"{reason}; rerankers are {_listed(known)}")
         return self._rerankers[name]
+
+    def load(self) -> None:
+        """Load the encoder of the index, if a stage needs it, so that no stage's time holds that."""
+        encoding = {"bi_encoder", "colbert"} & {*self._retrievers, *self._rerankers}
+        if encoding and self.index is not None:
+            _ = self.index.encoder  # loaded at first use
 
     def _reranks(self, name: str) -> bool:
         return name in self._rerankers or name == CrossEncoderReranker.name

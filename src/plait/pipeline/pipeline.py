@@ -235,6 +235,7 @@ class Pipeline:
         filter: Mapping[str, Any] | None = None,
         ids: Iterable[str] | None = None,
         budget_ms: float | None = None,
+        threads: int | None = None,
     ) -> Hits:
         """The best documents for a query, all stages in one committed state of the index.
 
@@ -245,6 +246,7 @@ class Pipeline:
             filter: only documents whose metadata matches may be found.
             ids: only these documents may be found.
             budget_ms: for the whole search, in place of the pipeline's.
+            threads: for stages that use several; None for all cores. The result does not depend on it.
 
         Returns:
             ``min(k, documents that the first stage finds)`` hits: unique, best first. When time runs out a
@@ -255,9 +257,10 @@ class Pipeline:
         """
         ids = as_allowed(ids)
         budget = self._budget_ms if budget_ms is None else as_budget(budget_ms)
-        asked = (
-            Query(check_texts([query], "query")[0], None, self._clock) if isinstance(query, str) else query
-        )
+        asked: Any = query
+        if isinstance(query, str):
+            asked = Query(check_texts([query], "query")[0], threads, self._clock)
+        self._components.load()
         with self._one_state():
             return self._run(asked, k, filter, ids, budget)
 
@@ -284,6 +287,7 @@ class Pipeline:
         texts = check_texts(queries, "queries")
         ids = as_allowed(ids)
         budget = self._budget_ms if budget_ms is None else as_budget(budget_ms)
+        self._components.load()
         with self._one_state() as shared:
 
             def answer(text: str) -> Hits:

@@ -66,7 +66,10 @@ class ColBERTReranker:
     def _foreign_scores(self, query: Any, hits: Sequence[Hit]) -> dict[str, float]:
         if not hits:
             return {}
-        texts = [_text_of(hit, self.name, " and is not in the index" if self._index else "") for hit in hits]
+        texts = [
+            _text_of(hit, self.name, " and is not in the index" if self._index is not None else "")
+            for hit in hits
+        ]
         vectors = self._query_vectors(query)
         documents = map_threads(self._document, texts, threads_for(query))
         offsets = offsets_of([len(document) for document in documents])
@@ -127,7 +130,8 @@ class CrossEncoderReranker:
     """A network that reads query and text together (``plait.CrossEncoder``).
 
     Args:
-        model: a cross-encoder, anything with such a ``score``, or the folder of one.
+        model: a ``plait.CrossEncoder``, of which scores are the logits; anything with such a ``score``; or
+            the folder of a checkpoint.
     """
 
     name = "cross_encoder"
@@ -142,9 +146,15 @@ class CrossEncoderReranker:
         text = str(require_text(query, self.name))
         if not hits:
             return Hits()
-        scores = self._model.score(text, [_text_of(hit, self.name) for hit in hits])
+        scores = self._scores(text, [_text_of(hit, self.name) for hit in hits], threads_for(query))
         named = zip((hit.id for hit in hits), map(float, scores), strict=True)
         return reranked(hits, dict(named), self.name, k)
+
+    def _scores(self, query: str, texts: list[str], threads: int | None) -> FloatArray:
+        if isinstance(self._model, CrossEncoder):
+            # A sigmoid gives the best texts the same score; the numbers before it still differ.
+            return self._model.score(query, texts, logits=True, threads=threads)
+        return self._model.score(query, texts)
 
 
 def _text_of(hit: Hit, stage: str, and_: str = "") -> str:
