@@ -1,4 +1,7 @@
-"""A tiny random network, and groups that it can learn: a query names a thing, its document describes it."""
+"""A tiny random network, and groups that it can learn: a query names a thing, its document describes it.
+
+And a small judged corpus with an index of it by the built-in model.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.train import Group
+import plait
+from plait.train import Group, Mining, Source, mine
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -63,3 +67,41 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+TOPICS = {
+    "bread": "Bread is baked from flour, water, yeast and salt in a hot oven.",
+    "rye": "Rye bread is dark, heavy and sour, and keeps for a week.",
+    "dough": "Dough rests until the yeast has made it twice as large.",
+    "oven": "A stone oven is heated with wood before the loaves go in.",
+    "moon": "The moon goes round the earth in about a month.",
+    "tides": "Tides are caused by the moon and come twice a day.",
+    "sun": "The sun is a star, and the planets go round it.",
+    "eclipse": "An eclipse happens when the moon stands before the sun.",
+    "paris": "Paris is the capital of France and lies on the Seine.",
+    "berlin": "Berlin is the capital of Germany and lies on the Spree.",
+    "rome": "Rome is the capital of Italy and lies on the Tiber.",
+    "copy": "Paris is the capital of France, and lies on the Seine!",
+}
+QUERIES = {
+    "q1": "what is bread made of?",
+    "q2": "what makes the tides?",
+    "q3": "What is the capital of France",
+    "unjudged": "nobody knows",
+}
+QRELS = {"q1": {"bread": 2, "oven": 0}, "q2": {"tides": 1, "moon": 1}, "q3": {"paris": 1}}
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> plait.Index:
+    """An index of TOPICS; not to be written to."""
+    index = plait.Index.create(tmp_path_factory.mktemp("train") / "index")
+    index.add(list(TOPICS.values()), ids=list(TOPICS))
+    return index
+
+
+@pytest.fixture
+def mined(index: plait.Index, tmp_path: Path) -> Path:
+    """A file of groups with three random negatives each."""
+    mine(index, QUERIES, QRELS, tmp_path / "groups.jsonl", Mining([Source("random", 3)]))
+    return tmp_path / "groups.jsonl"

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, documents, encoders, evaluation, foreign, maintenance, retrieval
+from plait.cli import corpus, documents, encoders, evaluation, foreign, maintenance, retrieval, training
 from plait.cli.output import note
 from plait.errors import CheckpointWarning, ForeignIndexWarning, PlaitError
 
@@ -104,6 +104,9 @@ for command in (
     retrieval.search,
     retrieval.inspect,
     evaluation.evaluate,
+    training.queries,
+    training.mine,
+    training.score,
     encoders.convert,
     maintenance.compact,
     maintenance.verify,

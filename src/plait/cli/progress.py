@@ -21,6 +21,7 @@ _STAGES = {
     "copy": ("copying", " bytes"),
     "export": ("writing", " texts"),
     "search": ("searching", " queries"),
+    "mine": ("mining", " queries"),
 }
 
 
@@ -42,7 +43,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None] | None]:
         def report(stage: str, done: int, total: int) -> None:
             with lock:
                 if stage not in bars:
-                    name, unit = _STAGES.get(stage, (stage, ""))
+                    name, unit = _STAGES.get(stage, (stage, " pairs" if ":" in stage else ""))
                     bars[stage] = open_bars.enter_context(
                         tqdm(
                             desc=name,
