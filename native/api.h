@@ -20,6 +20,9 @@ enum class Fault : int32_t {
     list,      // ivf_offsets[where] is negative, descending or beyond the documents listed
     pid,       // ivf_pids[where] is not a document
     unsorted,  // ivf_pids[where] is smaller than the entry before it
+    postings,  // the list of the query's term `where` is beyond the postings, or its blocks beyond their bounds
+    unsorted_postings,  // the block at posting `where` names a document that does not exist, or is not ascending
+    dictionary,         // term_ends[where] is descending or beyond the terms
     gain,      // with token `where` a document could get more than 65,535
 };
 
@@ -291,6 +294,59 @@ struct InvertArgs {
     uint8_t* docs;     // null to count only
 };
 
+// BM25: src/plait/kernels/reference_bm25.py.
+struct Bm25Postings {
+    const uint8_t* docs;
+    int doc_bytes;  // 2, 3 or 4
+    const uint8_t* tfs;
+    int64_t count;
+};
+
+struct Bm25Args {
+    Bm25Postings postings;
+    int tf_bytes;  // 1, 2 or 4
+    const uint32_t* doclens;
+    int64_t ndocs;
+    const uint8_t* block_tfs;  // of tf_bytes each
+    const uint16_t* block_doclens;
+    int64_t nslots;
+    const int64_t* begins;
+    const int64_t* ends;
+    const int64_t* slots;
+    const double* weights;
+    int64_t nq;
+    double k1;
+    double b;
+    double average;
+    const uint8_t* mask;  // may be null
+    int64_t k;
+    float floor;
+    // Room for k answers.
+    uint32_t* best;
+    float* scores;
+    int64_t found;
+};
+
+struct CountAliveArgs {
+    Bm25Postings postings;
+    int64_t begin;
+    int64_t end;
+    const uint8_t* alive;
+    int64_t ndocs;
+    int64_t found;
+};
+
+struct FindTermsArgs {
+    const uint8_t* terms;
+    int64_t nbytes;
+    const int64_t* ends;
+    int64_t nterms;
+    const uint8_t* query;
+    const int64_t* query_ends;
+    int64_t nq;
+    int64_t* places;
+};
+
 struct Kernels {
     const char* name;
     Status (*maxsim)(const MaxsimArgs&);
@@ -314,6 +370,9 @@ struct Kernels {
     Status (*top_rows)(const TopRowsArgs&);
     Status (*gather_top)(GatherTopArgs&);
     Status (*invert)(InvertArgs&);
+    Status (*top_bm25)(Bm25Args&);
+    Status (*count_alive)(CountAliveArgs&);
+    Status (*find_terms)(FindTermsArgs&);
 };
 
 // The kernels compiled for each instruction set that this machine has, slowest first.

@@ -84,6 +84,11 @@ public:
     explicit operator bool() const { return data_ != nullptr; }
     T* data() const { return data_; }
     T& operator[](int64_t i) const { return data_[i]; }
+    void swap(Scratch& other) {
+        T* mine = data_;
+        data_ = other.data_;
+        other.data_ = mine;
+    }
 
 private:
     T* data_;

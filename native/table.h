@@ -1,6 +1,7 @@
 // The table of kernels of one instruction set. Included once, by that set's file in isa/.
 #pragma once
 
+#include "bm25.h"
 #include "centroids.h"
 #include "gather.h"
 #include "ivf.h"
@@ -20,6 +21,7 @@ extern const Kernels kernels = {
     compress, decompress, top_centroids, gather, top_k, assign_grouped,
     encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded, rotate,
     merge_tokens, top_rows, gather_top, invert,
+    top_bm25, count_alive, find_terms,
 };
 
 }  // namespace plait::PLAIT_ISA

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plait import train as train
+    from plait.analysis import BM25 as BM25
     from plait.encoder import CrossEncoder as CrossEncoder
     from plait.encoder import load_encoder as load_encoder
     from plait.errors import PlaitError as PlaitError
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _FOLDERS = ("train",)
 _HOMES = {
     "CrossEncoder": "encoder",
+    "BM25": "analysis",
     "Document": "types",
     "Hit": "types",
     "Hits": "types",

@@ -25,7 +25,8 @@ PlaitError
 │   ├── IndexLocked              another writer holds the index
 │   ├── IndexClosed              used after close()
 │   ├── EncoderMismatch          the encoder is not the one the index was made with
-│   └── NoEncoder                text was given to an index that has no encoder
+│   ├── NoEncoder                text was given to an index that has no encoder
+│   └── PartMissing              the index was made without what this search needs
 └── MissingExtra                 an optional package is not installed: names the pip command
 
 CheckpointWarning (a UserWarning) tells what was assumed about a checkpoint, or is done otherwise here.
@@ -178,6 +179,10 @@ class EncoderMismatch(StoreError):
 
 class NoEncoder(StoreError):
     """The index was made for vectors, and was given text."""
+
+
+class PartMissing(StoreError):
+    """The index was made without what is asked for, such as BM25: says how to get it."""
 
 
 class MissingExtra(PlaitError, ImportError):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import search as engine
+from plait.analysis import BM25
 from plait.codec import require_level, require_nbits
 from plait.collection import Collection, Filter, Vectors, allowed_pids
 from plait.encoder import Encoder, lasting_name, load_encoder
@@ -23,6 +24,7 @@ from plait.errors import (
     IndexAlreadyExists,
     IndexLocked,
     InvalidParameter,
+    PartMissing,
     StoreError,
 )
 from plait.export import export_documents
@@ -47,6 +49,7 @@ from plait.store import (
     stats,
     verify,
 )
+from plait.store.bm25 import BM25Part
 from plait.streaming import Progress
 from plait.threads import map_threads
 from plait.types import FloatArray, Hit, TokenEmbeddings
@@ -104,6 +107,7 @@ class Index(Collection):
         nbits: int | None = None,
         seed: int = 0,
         fields: Mapping[str, type] | None = None,
+        bm25: bool | BM25 | None = None,
         auto_refresh: bool = True,
         auto_compact: bool = True,
         timeout: float | None = None,
@@ -119,6 +123,8 @@ class Index(Collection):
             seed: of the training of the compression; same seed, same documents: same index.
             fields: names of metadata fields and the type of each: int, float, str, bool, or list. Filters on
                 them use an index, and a document whose field is of another type is refused.
+            bm25: count the words of texts for ``search_bm25``: True, False, or a ``plait.BM25`` that says
+                how; by default with English stems if there is an encoder, and not for ``dim``.
             auto_refresh, auto_compact, timeout: as for ``open``.
 
         Raises:
@@ -149,6 +155,7 @@ class Index(Collection):
                 "seed": seed,
                 "encoder": _encoder_record(encoder, model),
                 **({"fields": declared} if declared else {}),
+                **_bm25_record(encoder is not None if bm25 is None else bm25),
             },
         )
         return cls(path, encoder, auto_refresh, auto_compact, timeout)
@@ -311,6 +318,39 @@ class Index(Collection):
         """
         with self._current.holding(shared) as snapshot:
             yield snapshot
+
+    def search_bm25(
+        self, query: str, k: int = 10, *, filter: Filter | None = None, ids: Iterable[str] | None = None
+    ) -> list[Hit]:
+        """The best documents by the words that they share with a query (BM25, as Lucene computes it).
+
+        Scores are those of an index of the live documents alone, however they came to be there.
+
+        Args:
+            query: a text; a word that is there twice counts twice.
+            k: hits wanted.
+            filter, ids: as for ``search``; scores do not depend on them.
+
+        Returns:
+            The ``k`` best of the documents allowed that share a word with the query, or all if there are
+            fewer: best first, ties in order of insertion.
+
+        Raises:
+            PartMissing: the index was made without BM25.
+            InvalidParameter, InvalidFilter.
+        """
+        k = as_k(k)
+        if not isinstance(query, str):
+            raise InvalidParameter(f"the query of search_bm25 must be a text, not {type(query).__name__}")
+        with self._reading() as snapshot:
+            part = next((part for part in snapshot.parts if isinstance(part, BM25Part)), None)
+            if part is None:
+                raise PartMissing(
+                    f"{self._path} was made without BM25: make the index anew with bm25=True from what "
+                    f"`plait export` writes"
+                )
+            allowed = allowed_pids(snapshot, ids, filter)
+            return _hits(snapshot, engine.search_bm25(snapshot, part, query, k, allowed=allowed))
 
     def search_all(
         self,
@@ -576,6 +616,14 @@ def _encoder_record(encoder: Encoder | None, model: str | Path | Encoder | None)
         return None
     path = lasting_name(model) if isinstance(model, str | Path) else None
     return {"name": encoder.name, "fingerprint": encoder.fingerprint, "path": path}
+
+
+def _bm25_record(bm25: bool | BM25) -> dict[str, Any]:
+    if not isinstance(bm25, bool | BM25):
+        raise InvalidParameter(f"bm25 must be True, False or a plait.BM25, not {bm25!r}")
+    if bm25 is False:
+        return {}
+    return {"bm25": (BM25() if bm25 is True else bm25).as_json()}
 
 
 def _hits(snapshot: Snapshot, found: list[tuple[int, float]]) -> list[Hit]:

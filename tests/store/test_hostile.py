@@ -148,7 +148,7 @@ def change(path: Path, statement: str) -> None:
 
 def test_a_newer_format_is_refused(copy: Path):
     change(copy, "PRAGMA user_version = 99")
-    with pytest.raises(errors.IndexTooNew, match="format version 99; this plait reads up to 2"):
+    with pytest.raises(errors.IndexTooNew, match="format version 99; this plait reads up to 3"):
         plait.Index.open(copy)
 
 

@@ -98,7 +98,13 @@ def _make(
     options: WriteOptions,
 ) -> Index:
     codec = foreign.codec
-    index = Index.create(path, model, dim=None if model is not None else codec.dim, nbits=codec.nbits)
+    index = Index.create(
+        path,
+        model,
+        dim=None if model is not None else codec.dim,
+        nbits=codec.nbits,
+        bm25=any(document.text for document in documents),
+    )
     try:
         if index.stats().dim != codec.dim:
             raise DimensionMismatch(expected=codec.dim, given=index.stats().dim, what=f"the model {model}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from plait.kernels import _native, reference, reference_scaled
+from plait.kernels import _native, reference, reference_bm25, reference_scaled
 from plait.kernels.reference import (
     CENTROID_ZERO,
     LEVEL_ZERO,
@@ -34,9 +34,11 @@ __all__ = [
     "available_isas",
     "centroid_scores",
     "compress",
+    "count_alive",
     "decode_scaled",
     "decompress",
     "encode_scaled",
+    "find_terms",
     "gather",
     "gather_top",
     "inverse_norms",
@@ -56,6 +58,7 @@ __all__ = [
     "row_bytes",
     "sum_by_centroid",
     "sum_lanes",
+    "top_bm25",
     "top_centroids",
     "top_k",
     "top_rows",
@@ -110,3 +113,6 @@ merge_tokens = reference_scaled.merge_tokens if _chosen is None else _chosen.mer
 top_rows = reference_scaled.top_rows if _chosen is None else _chosen.top_rows
 gather_top = reference_scaled.gather_top if _chosen is None else _chosen.gather_top
 invert = reference_scaled.invert if _chosen is None else _chosen.invert
+find_terms = reference_bm25.find_terms if _chosen is None else _chosen.find_terms
+count_alive = reference_bm25.count_alive if _chosen is None else _chosen.count_alive
+top_bm25 = reference_bm25.top_bm25 if _chosen is None else _chosen.top_bm25

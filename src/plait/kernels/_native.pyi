@@ -153,6 +153,26 @@ class Kernels:
         count: int,
     ) -> tuple[Array, F32]: ...
     def invert(self, codes: Array, offsets: Array, nlists: int, nbytes: int) -> tuple[Array, Array]: ...
+    def top_bm25(
+        self,
+        docs: Array,
+        tfs: Array,
+        doclens: Array,
+        block_tfs: Array,
+        block_doclens: Array,
+        begins: Array,
+        ends: Array,
+        blocks: Array,
+        weights: Array,
+        k1: float,
+        b: float,
+        average: float,
+        mask: Array | None,
+        k: int,
+        floor: float = 0.0,
+    ) -> tuple[Array, F32]: ...
+    def count_alive(self, docs: Array, begin: int, end: int, alive: Array) -> int: ...
+    def find_terms(self, blob: Array, ends: Array, terms: list[bytes]) -> list[int]: ...
 
 def available_isas() -> list[str]: ...
 def kernels(isa: str) -> Kernels: ...

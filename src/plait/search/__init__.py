@@ -1,5 +1,6 @@
-"""QUERY + SNAPSHOT -> HITS, one file per codec."""
+"""QUERY + SNAPSHOT -> HITS, one file per codec, and one for BM25."""
 
+from plait.search.bm25 import search_bm25
 from plait.search.calibration import Calibration, calibrate, require_recall
 from plait.search.params import SCAN_TOKENS, SearchParams
 from plait.search.searcher import query_batches, scan, scan_batch, search, search_batch
@@ -15,4 +16,5 @@ __all__ = [
     "scan_batch",
     "search",
     "search_batch",
+    "search_bm25",
 ]

@@ -13,7 +13,6 @@ from plait.store import Segment
 from plait.types import FloatArray
 
 Docs = npt.NDArray[np.uint32]
-Mask = npt.NDArray[np.uint8] | None
 
 #: Looking further ends when fewer than one in so many of the best k are new.
 CHANGES = 50

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from plait import kernels
 from plait.codec import ScaledCodec
 from plait.search.batch import score_together
+from plait.search.masks import Mask
 from plait.search.params import SearchParams
-from plait.search.pool import Docs, Mask, Pool, top_pools
+from plait.search.pool import Docs, Pool, top_pools
 from plait.store import Segment
 from plait.types import FloatArray
 

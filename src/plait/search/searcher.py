@@ -12,8 +12,9 @@ from plait import kernels
 from plait.codec import ScaledCodec
 from plait.errors import IndexCorrupt
 from plait.search.batch import batches
+from plait.search.masks import Mask, mask_of
 from plait.search.params import SCAN_TOKENS, SearchParams, wider
-from plait.search.pool import Docs, Mask, Pool, in_batches, scores_of, top, top_pools
+from plait.search.pool import Docs, Pool, in_batches, scores_of, top, top_pools
 from plait.search.residual import ResidualQuery
 from plait.search.scaled import ScaledQuery, refine_all, rescore_all
 from plait.store import Segment, Snapshot
@@ -73,7 +74,7 @@ def search_batch(
     Where every document is scored, codes are decoded once for all queries, and scores of all documents are
     kept for each: see ``query_batches``.
     """
-    masks = [_mask(segment, allowed) for segment in snapshot.segments]
+    masks = [mask_of(segment, allowed) for segment in snapshot.segments]
     runs = [_Search(snapshot, query, k, params, threads) for query in queries]
     try:
         if len(runs) > 1 and _scans(params, _coded(snapshot, masks)):
@@ -92,7 +93,7 @@ def query_batches(
     threads: int | None = None,
 ) -> list[slice]:
     """Which of so many queries to give to ``search_batch`` together: single ones, unless they scan."""
-    masks = [_mask(segment, allowed) for segment in snapshot.segments]
+    masks = [mask_of(segment, allowed) for segment in snapshot.segments]
     if not _scans(params, _coded(snapshot, masks)):
         return row_blocks(nqueries, 1)
     return batches(nqueries, snapshot.ndocs, threads)
@@ -131,7 +132,7 @@ def scan(snapshot: Snapshot, query: FloatArray, k: int, threads: int | None = 1)
     run = _Search(snapshot, query, k, SearchParams(scan=True), threads)
     pools = []
     for segment in snapshot.segments:
-        docs = _docs(segment, _mask(segment, None))
+        docs = _docs(segment, mask_of(segment, None))
         pools.append(run.in_blocks(segment, docs, partial(run.refine, segment)))
     return top(pools, k)
 
@@ -144,7 +145,7 @@ def scan_batch(snapshot: Snapshot, queries: Sequence[FloatArray], k: int) -> lis
     runs = [_Search(snapshot, query, k, SearchParams(scan=True), 1) for query in queries]
     pools: list[list[Pool]] = [[] for _ in runs]
     for segment in snapshot.segments:
-        docs = _docs(segment, _mask(segment, None))
+        docs = _docs(segment, mask_of(segment, None))
         asked = [None if segment.codec is None else run.query_for(segment) for run in runs]
         scaled = [query for query in asked if isinstance(query, ScaledQuery)]
         if len(scaled) == len(runs):
@@ -259,18 +260,6 @@ class _Search:
             query.prepare()  # before threads share it
             self._queries[id(codec)] = query
         return self._queries[id(codec)]
-
-
-def _mask(segment: Segment, allowed: npt.NDArray[np.int64] | None) -> Mask:
-    """u8 ``[ndocs]``: 1 where a document is alive and allowed; None when all are."""
-    if allowed is None:
-        return segment.alive
-    places = np.searchsorted(segment.pids, allowed)
-    inside = places < segment.ndocs
-    inside[inside] = segment.pids[places[inside]] == allowed[inside]
-    mask = np.zeros(segment.ndocs, dtype=np.uint8)
-    mask[places[inside]] = 1
-    return mask if segment.alive is None else mask & segment.alive
 
 
 def _docs(segment: Segment, mask: Mask) -> Docs:

@@ -158,13 +158,12 @@ class CodecChoice:
             if segment.codec is not None:
                 continue
             alive = np.arange(segment.ndocs) if segment.alive is None else np.flatnonzero(segment.alive)
-            vectors, offsets = segment.vectors(alive.astype(np.uint32))
             writer.catalog.remove_segment(row.segment)
             writer.replaced_segments = True
             writer.catalog.forget_tombstones(np.delete(segment.pids, alive).tolist())
             if len(alive):
                 with writer.new_segment(number, codec) as rewritten:
-                    rewritten.add(TokenEmbeddings(vectors, np.diff(offsets)), writer.options.threads)
+                    rewritten.compress(segment, alive.astype(np.uint32), writer.options.threads)
                     writer.finish(rewritten, np.array(segment.pids[alive]))
 
 

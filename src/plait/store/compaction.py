@@ -23,9 +23,8 @@ from plait.store.catalog import Catalog
 from plait.store.opening import Segment
 from plait.store.reader import Snapshot
 from plait.store.rows import SegmentRow
-from plait.store.segment import SegmentWriter
 from plait.store.writer import IndexWriter
-from plait.types import offsets_of
+from plait.types import Document
 
 #: Segments with fewer tokens than this count as equally small.
 SMALLEST_TIER = 32_768
@@ -170,13 +169,19 @@ def _merge(writer: IndexWriter, pairs: list[tuple[SegmentRow, Segment]], report:
     report.deleted += sum(segment.ndocs for segment in segments) - len(merged)
 
 
-def rewrite(writer: IndexWriter, codec: int, segments: list[Segment]) -> Pids:
+def rewrite(
+    writer: IndexWriter,
+    codec: int,
+    segments: list[Segment],
+    documents: Callable[[list[int]], list[Document]] | None = None,
+) -> Pids:
     """Write the live documents of segments of one codec as one new segment, if there are any.
 
     Args:
         writer: the transaction.
         codec: number of the codec in the index that is written to.
         segments: of that codec, in any index.
+        documents: finds documents by their pids, if not in the catalog: for parts that a segment lacks.
 
     Returns:
         The pids i64 of the documents, ascending.
@@ -184,9 +189,9 @@ def rewrite(writer: IndexWriter, codec: int, segments: list[Segment]) -> Pids:
     order = _Order.of(segments)
     if not len(order.pids):
         return order.pids
-    with writer.new_segment(codec, segments[0].codec) as merged:
+    with writer.new_segment(codec, segments[0].codec, documents) as merged:
         for place, docs in order.blocks(segments):
-            _copy(segments[place], docs, merged)
+            merged.copy(segments[place], docs)
             if writer.options.progress:
                 writer.options.progress("merge", merged.ndocs, len(order.pids))
         writer.finish(merged, order.pids)
@@ -236,15 +241,6 @@ class _Order:
             cuts = np.flatnonzero(np.diff(tokens // ROWS_PER_COPY)) + 1
             for part in np.split(docs, cuts):
                 yield place, part
-
-
-def _copy(segment: Segment, docs: npt.NDArray[np.uint32], merged: SegmentWriter) -> None:
-    numbers = docs.astype(np.int64)
-    starts, stops = segment.offsets[numbers], segment.offsets[numbers + 1]
-    offsets = offsets_of(stops - starts)
-    rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
-    merged.append({name: segment.arrays[name][rows] for name in merged.token_arrays}, stops - starts)
-    layout.let_go(*(segment.arrays[name] for name in merged.token_arrays))
 
 
 def _forget_unused_codecs(writer: IndexWriter) -> None:

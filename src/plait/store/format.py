@@ -12,6 +12,7 @@ docs/index-format.md describes the same in prose. ::
         child_centroids.npy child_scales.npy child_counts.npy               (likewise)
         codes.npy residuals.npy scales.npy ivf_lengths.npy ivf_docs.npy     (codec "residual")
         vectors.npy                                                         (codec "float32")
+        bm25_*.npy                                                          (if the index has BM25)
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import numpy.typing as npt
 
 from plait.errors import IndexCorrupt, StoreError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: "PLAI", in the header of the catalog.
 APPLICATION_ID = 0x504C4149
 
@@ -73,6 +74,9 @@ TOKEN_ARRAYS = {
 CHILD_ARRAYS = {"child_centroids": "|u1", "child_scales": "<f4", "child_counts": "<u4"}
 #: How the documents in the lists of a "scaled" segment are written: up to so many documents in so many bytes.
 LIST_FORMS = ((1 << 16, 2, "<u2"), (1 << 24, 3, "|u1"), (1 << 32, 4, "<u4"))
+
+#: How frequencies of terms are written (BM25): up to so large ones in a number of this kind.
+BM25_TFS = {"|u1": (1 << 8) - 1, "<u2": (1 << 16) - 1, "<u4": (1 << 32) - 1}
 
 Array = npt.NDArray[Any]
 
@@ -239,13 +243,15 @@ def scratch_array(folder: Path, dtype: str, length: int) -> Iterator[Array]:
         path.unlink(missing_ok=True)
 
 
-def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...] | None) -> Array:
+def read_array(
+    folder: Path, name: str, dtype: str | tuple[str, ...], shape: tuple[int | None, ...] | None
+) -> Array:
     """Memory-map ``NAME.npy``.
 
     Args:
         folder: of the segment or codec.
         name: without the ending.
-        dtype: what it must hold.
+        dtype: what it must hold, or one of several.
         shape: what it must have; None where any length will do, or for any shape at all.
 
     Raises:
@@ -255,7 +261,7 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...
     path = folder / f"{name}.npy"
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            return _map(file, path, dtype, shape)
+            return _map(file, path, (dtype,) if isinstance(dtype, str) else dtype, shape)
     except FileNotFoundError as error:
         raise IndexCorrupt(path, "is missing") from error
     except (IsADirectoryError, NotADirectoryError) as error:
@@ -281,7 +287,7 @@ def let_go(*arrays: Array) -> None:
             owner.madvise(mmap.MADV_DONTNEED)
 
 
-def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...] | None) -> Array:
+def _map(file: BinaryIO, path: Path, dtypes: tuple[str, ...], shape: tuple[int | None, ...] | None) -> Array:
     """The array in an open file: the same file is checked and mapped, whatever happens to its name."""
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
@@ -291,16 +297,16 @@ def _map(file: BinaryIO, path: Path, dtype: str, shape: tuple[int | None, ...] |
         raise IndexCorrupt(path, "does not begin as a .npy file of version 1.0 does")
     kind = header[2].decode()
     found = tuple(int(length) for length in header[3].split(b",") if length.strip())
-    if kind != dtype:
-        raise IndexCorrupt(path, f"holds {kind}, expected {dtype}")
+    if kind not in dtypes:
+        raise IndexCorrupt(path, f"holds {kind}, expected {' or '.join(dtypes)}")
     if shape is not None and not _fits(found, shape):
         raise IndexCorrupt(path, f"has the shape {found}, expected {shape} (None: any)")
-    nbytes = np.dtype(dtype).itemsize * math.prod(found)
+    nbytes = np.dtype(kind).itemsize * math.prod(found)
     if size != len(header[0]) + nbytes:
         raise IndexCorrupt(path, f"has {size} bytes, expected {len(header[0]) + nbytes}")
     if nbytes == 0:
-        return np.empty(found, dtype=dtype)
-    return np.asarray(np.memmap(file, dtype=dtype, mode="r", offset=len(header[0]), shape=found))
+        return np.empty(found, dtype=kind)
+    return np.asarray(np.memmap(file, dtype=kind, mode="r", offset=len(header[0]), shape=found))
 
 
 def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,10 @@ from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store.rows import CodecRow, SegmentRow
 from plait.store.segment import kind_of, token_shapes
-from plait.types import FloatArray, offsets_of
+from plait.types import FloatArray, TokenEmbeddings, offsets_of
+
+if TYPE_CHECKING:
+    from plait.store.parts import Part
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +65,28 @@ class Segment:
         counts = self.arrays.get("child_counts", ())
         return offsets_of(counts) if len(counts) else None
 
+    @cached_property
+    def live_words(self) -> int:
+        """Words in the live documents, as BM25 counts them."""
+        doclens = self.arrays["bm25_doclens"]
+        return int((doclens if self.alive is None else doclens[self.alive != 0]).sum(dtype=np.int64))
+
+    def has(self, part: str) -> bool:
+        """Whether it has an optional part (``store.parts``)."""
+        return any(name.startswith(f"{part}_") for name in self.arrays)
+
+    def rows_of(self, docs: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows i64 ``[ntokens]`` of some documents' tokens, and their offsets i64 ``[m + 1]``."""
+        numbers = docs.astype(np.int64)
+        starts, stops = self.offsets[numbers], self.offsets[numbers + 1]
+        offsets = offsets_of(stops - starts)
+        return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts), offsets
+
+    def embeddings(self, docs: npt.NDArray[np.uint32]) -> TokenEmbeddings:
+        """What ``vectors`` gives."""
+        vectors, offsets = self.vectors(docs)
+        return TokenEmbeddings(vectors, np.diff(offsets))
+
     def vectors(self, docs: npt.NDArray[np.uint32]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """Vectors f32 of some documents, reconstructed if compressed, and their offsets.
 
@@ -70,9 +96,7 @@ class Segment:
         Returns:
             f32 ``[ntokens, dim]`` and i64 ``[m + 1]``.
         """
-        starts, stops = self.offsets[docs], self.offsets[docs.astype(np.int64) + 1]
-        offsets = offsets_of(stops - starts)
-        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
+        rows, offsets = self.rows_of(docs)
         if self.codec is None:
             return self.arrays["vectors"][rows], offsets
         codes, residuals = self.arrays["codes"][rows], self.arrays["residuals"][rows]
@@ -119,7 +143,13 @@ def _codec_arrays(folder: Path, row: CodecRow, shapes: dict[str, tuple[int | Non
 
 
 def open_segment(
-    index: Path, row: SegmentRow, codec: Codec | None, dim: int, *, lists: bool = True
+    index: Path,
+    row: SegmentRow,
+    codec: Codec | None,
+    dim: int,
+    parts: Sequence[Part],
+    *,
+    lists: bool = True,
 ) -> Segment:
     """Map the arrays of a segment; all its documents count as alive.
 
@@ -128,6 +158,7 @@ def open_segment(
         row: what the catalog says of the segment.
         codec: its codec.
         dim: components per vector.
+        parts: what it has besides its tokens.
         lists: False leaves the inverted file out, which can be made again from the rest.
 
     Raises:
@@ -149,10 +180,12 @@ def open_segment(
         arrays[name] = layout.read_array(folder, name, dtype, (row.ntokens, *shapes[name]))
     if codec is not None and lists:
         arrays.update(_lists(folder, codec, n))
+    for part in parts:
+        arrays.update(part.open(folder, n))
     return Segment(folder, codec, offsets, pids, None, arrays)
 
 
-def require_checksums(segment: Segment, row: SegmentRow) -> None:
+def require_checksums(segment: Segment, row: SegmentRow, parts: Sequence[Part]) -> None:
     """Compare checksums, as far as that fits into the time to open an index.
 
     All of them in small segments; in larger ones those of the arrays that are read from end to end anyway.
@@ -161,8 +194,9 @@ def require_checksums(segment: Segment, row: SegmentRow) -> None:
         IndexCorrupt: an array does not match its checksum.
     """
     small = sum(array.nbytes for array in segment.arrays.values()) <= CHECKED_BYTES
+    read_whole = {*READ_WHOLE, *(name for part in parts for name in part.read_whole)}
     for name, array in segment.arrays.items():
-        if (small or name in READ_WHOLE) and layout.checksum(array) != row.checksums.get(name):
+        if (small or name in read_whole) and layout.checksum(array) != row.checksums.get(name):
             raise IndexCorrupt(segment.folder / f"{name}.npy", "does not match its checksum")
 
 

@@ -17,6 +17,7 @@ from plait.store import format as layout
 from plait.store.catalog import Catalog
 from plait.store.conditions import ALWAYS
 from plait.store.opening import Segment, open_codec, open_segment, require_checksums
+from plait.store.parts import Part, part_settings, parts_of
 from plait.store.rows import CodecRow, SegmentRow
 from plait.types import Document
 
@@ -74,6 +75,11 @@ class Snapshot:
     def _read(self, catalog: Catalog, earlier: Snapshot | None) -> None:
         self.format_version = catalog.format_version
         self.settings = checked_settings(catalog)
+        self.parts: list[Part] = (
+            earlier.parts
+            if earlier and part_settings(earlier.settings) == part_settings(self.settings)
+            else parts_of(self.settings, catalog.path)
+        )
         self.codec_rows = {row.codec: row for row in catalog.codecs()}
         self.segment_rows = catalog.segments()
         self.tombstones = np.array(catalog.tombstones(), dtype=np.int64)
@@ -216,8 +222,8 @@ class Snapshot:
         return self._codecs[number]
 
     def _open_segment(self, row: SegmentRow) -> Segment:
-        segment = open_segment(self.folder, row, self.codec(row.codec), self.dim)
-        require_checksums(segment, row)
+        segment = open_segment(self.folder, row, self.codec(row.codec), self.dim, self.parts)
+        require_checksums(segment, row, self.parts)
         return self._again(segment)
 
     def _alive(self, pids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:

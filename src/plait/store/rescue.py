@@ -16,6 +16,7 @@ from plait.store import format as layout
 from plait.store.catalog import Catalog
 from plait.store.compaction import rewrite
 from plait.store.opening import Segment, open_codec, open_segment
+from plait.store.parts import Part, parts_of
 from plait.store.reader import checked_settings
 from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter, WriteOptions, writing
@@ -52,7 +53,8 @@ def repair(
     """Make a new index of what can be saved; the damaged one is not touched.
 
     A segment is saved if its documents and tokens match their checksums, and its codec too. Its lists are
-    made anew. pids, and so the order of documents, stay.
+    made anew, and so are parts that are damaged, from the texts and vectors. pids, and so the order of
+    documents, stay.
 
     Args:
         source: the damaged index.
@@ -70,7 +72,7 @@ def repair(
     catalog = Catalog.open(source)
     try:
         settings = checked_settings(catalog)
-        rescue = _Rescue(source, catalog, int(settings["dim"]))
+        rescue = _Rescue(source, catalog, int(settings["dim"]), parts_of(settings, catalog.path))
         destination.mkdir(parents=True)
         try:
             Catalog.create(destination, settings)
@@ -87,10 +89,11 @@ def repair(
 class _Rescue:
     """One repair."""
 
-    def __init__(self, folder: Path, catalog: Catalog, dim: int) -> None:
+    def __init__(self, folder: Path, catalog: Catalog, dim: int, parts: list[Part]) -> None:
         self.folder = folder
         self.catalog = catalog
         self.dim = dim
+        self.parts = parts
         self.report = RepairReport()
         self.claimed: set[int] = set()
         self.documents, damage = catalog.readable_documents()
@@ -109,7 +112,8 @@ class _Rescue:
         left = dict(self.documents)
         for number, segments in self._sound(writer):
             alive = [self._named(segment, left) for segment in segments]
-            for pid in rewrite(writer, number, alive).tolist():
+            saved = rewrite(writer, number, alive, lambda pids: [left[one] for one in pids])
+            for pid in saved.tolist():
                 writer.catalog.add_documents(pid, [left.pop(pid)])
                 self.report.saved += 1
         again = [doc for doc in left.values() if encode and doc.text and doc.text.strip()]
@@ -139,17 +143,25 @@ class _Rescue:
                 yield number, segments
 
     def _segment(self, row: SegmentRow, codec: Codec | None) -> Segment | None:
-        """A segment whose documents and tokens are sound; its lists may be damaged."""
+        """A segment whose documents and tokens are sound, with those of its parts that are; its lists may be
+        damaged.
+        """
         try:
-            segment = open_segment(self.folder, row, codec, self.dim, lists=False)
-            for name, array in segment.arrays.items():
-                if layout.checksum(array) != row.checksums.get(name):
-                    raise IndexCorrupt(segment.folder / f"{name}.npy", "does not match its checksum")
+            segment = open_segment(self.folder, row, codec, self.dim, (), lists=False)
+            _require_checksums(segment.folder, segment.arrays, row)
             if codec is not None and row.ntokens and segment.arrays["codes"].max() >= codec.ncentroids:
                 raise IndexCorrupt(segment.folder / "codes.npy", "names a centroid that does not exist")
         except StoreError as error:
             self.report.damage.append(str(error))
             return None
+        for part in self.parts:
+            try:
+                arrays = part.open(segment.folder, segment.ndocs)
+                _require_checksums(segment.folder, arrays, row)
+            except StoreError as error:
+                self.report.damage.append(str(error))
+            else:
+                segment.arrays.update(arrays)
         return segment
 
     def _named(self, segment: Segment, left: dict[int, Document]) -> Segment:
@@ -160,6 +172,12 @@ class _Rescue:
         self.claimed.update(pids)
         self.report.unnamed += sum(pid not in self.documents and pid not in self.tombstones for pid in pids)
         return dataclasses.replace(segment, alive=alive)
+
+
+def _require_checksums(folder: Path, arrays: dict[str, layout.Array], row: SegmentRow) -> None:
+    for name, array in arrays.items():
+        if layout.checksum(array) != row.checksums.get(name):
+            raise IndexCorrupt(folder / f"{name}.npy", "does not match its checksum")
 
 
 def _encoded(documents: list[Document], encode: Encode) -> Iterator[TokenEmbeddings]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,11 @@ from plait.codec.subdivide import Children, Decode, Load, subdivide, worthwhile
 from plait.errors import InvalidVectors
 from plait.store import format as layout
 from plait.threads import row_blocks
-from plait.types import TokenEmbeddings, offsets_of
+from plait.types import Document, TokenEmbeddings, offsets_of
+
+if TYPE_CHECKING:
+    from plait.store.opening import Segment
+    from plait.store.parts import Part, PartWriter
 
 #: Rows copied from mapped arrays before their pages are given back.
 ROWS_PER_VISIT = 1 << 21
@@ -44,47 +49,91 @@ class SegmentWriter:
         folder: made, or emptied if a dead writer left it.
         codec: None keeps the vectors as they are.
         dim: components per vector.
+        parts: what the segment has besides its tokens.
+        documents: finds documents by their pids, whose parts can't be copied.
     """
 
     folder: Path
     codec: Codec | None
     dim: int
+    parts: Sequence[Part] = ()
+    documents: Callable[[list[int]], list[Document]] | None = None
     _streams: dict[str, layout.ArrayStream] = field(default_factory=dict)
     _doclens: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _parts: list[PartWriter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         layout.empty_folder(self.folder)
         shapes = token_shapes(self.codec, self.dim)
         for name, dtype in layout.TOKEN_ARRAYS[kind_of(self.codec)].items():
             self._streams[name] = layout.ArrayStream(self.folder, name, dtype, shapes[name])
+        self._parts = [part.writer(self.folder) for part in self.parts]
 
     @property
     def ndocs(self) -> int:
         """Documents so far."""
         return sum(map(len, self._doclens))
 
-    def add(self, chunk: TokenEmbeddings, threads: int | None) -> None:
-        """Append documents."""
+    def add(self, chunk: TokenEmbeddings, documents: Sequence[Document], threads: int | None) -> None:
+        """Append new documents."""
+        self._compress(chunk, threads)
+        for part in self._parts:
+            part.add(documents, lambda: chunk)
+
+    def adopt(
+        self,
+        tokens: ResidualTokens | ScaledTokens,
+        doclens: npt.NDArray[np.int64],
+        documents: Sequence[Document],
+    ) -> None:
+        """Append new documents that the segment's codec has compressed already."""
+        self._append_tokens(tokens, doclens)
+
+        def embeddings() -> TokenEmbeddings:
+            assert isinstance(tokens, ResidualTokens)
+            assert isinstance(self.codec, ResidualCodec)
+            return TokenEmbeddings(self.codec.decompress(tokens.codes, tokens.residuals), doclens)
+
+        for part in self._parts:
+            part.add(documents, embeddings)
+
+    def copy(self, segment: Segment, docs: npt.NDArray[np.uint32]) -> None:
+        """Append documents, ascending, of a segment of the same codec, as they are."""
+        rows, offsets = segment.rows_of(docs)
+        self.append({name: segment.arrays[name][rows] for name in self._streams}, np.diff(offsets))
+        layout.let_go(*(segment.arrays[name] for name in self._streams))
+        self._copy_parts(segment, docs)
+
+    def compress(self, segment: Segment, docs: npt.NDArray[np.uint32], threads: int | None) -> None:
+        """Append documents, ascending, of a segment of another codec."""
+        vectors, offsets = segment.vectors(docs)
+        self._compress(TokenEmbeddings(vectors, np.diff(offsets)), threads)
+        self._copy_parts(segment, docs)
+
+    def _copy_parts(self, segment: Segment, docs: npt.NDArray[np.uint32]) -> None:
+        for part, writer in zip(self.parts, self._parts, strict=True):
+            if segment.has(part.name):
+                writer.copy(segment, docs)
+                continue
+            assert self.documents is not None
+            documents = self.documents(segment.pids[docs].tolist())
+            writer.add(documents, lambda: segment.embeddings(docs))
+
+    def _compress(self, chunk: TokenEmbeddings, threads: int | None) -> None:
         if self.codec is None:
             self._doclens.append(chunk.doclens)
             self._streams["vectors"].append(chunk.vectors)
             return
-        self.adopt(self.codec.compress(chunk.vectors, threads), chunk.doclens)
+        self._append_tokens(self.codec.compress(chunk.vectors, threads), chunk.doclens)
 
-    def adopt(self, tokens: ResidualTokens | ScaledTokens, doclens: npt.NDArray[np.int64]) -> None:
-        """Append documents that the segment's codec has compressed already."""
+    def _append_tokens(self, tokens: ResidualTokens | ScaledTokens, doclens: npt.NDArray[np.int64]) -> None:
         self.append({name: getattr(tokens, name) for name in self._streams}, doclens)
 
-    @property
-    def token_arrays(self) -> list[str]:
-        """Names of the arrays that have a row per token."""
-        return list(self._streams)
-
     def append(self, rows: Mapping[str, layout.Array], doclens: npt.NDArray[np.int64]) -> None:
-        """Append documents as they are stored.
+        """Append the tokens of documents as they are stored.
 
         Args:
-            rows: the rows of each of ``token_arrays``, ``[sum of doclens, ...]``.
+            rows: the rows of each array that has a row per token, ``[sum of doclens, ...]``.
             doclens: i64 ``[ndocs]``, tokens of each document.
 
         Raises:
@@ -118,6 +167,8 @@ class SegmentWriter:
             arrays.update(self._lists(self.codec, lengths, threads, seed))
         for name, (array, dtype) in arrays.items():
             checksums[name] = layout.write_array(self.folder, name, array, dtype)
+        for part in self._parts:
+            checksums.update(part.finish())
         layout.sync_folder(self.folder)
         layout.sync_folder(self.folder.parent)
         return int(lengths.sum()), checksums
@@ -159,6 +210,8 @@ class SegmentWriter:
         """Let go of unfinished files."""
         for stream in self._streams.values():
             stream.abandon()
+        for part in self._parts:
+            part.abandon()
 
 
 def _inverted(

@@ -16,6 +16,7 @@ from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog import Catalog
 from plait.store.opening import Segment, open_codec, open_segment
+from plait.store.parts import Part, parts_of
 from plait.store.reader import OPEN_TRIES, checked_settings
 from plait.store.rows import SegmentRow
 from plait.threads import row_blocks
@@ -88,6 +89,7 @@ class _State:
         self.folder = folder
         self.catalog = catalog
         self.dim = 0
+        self.parts: list[Part] = []
         self.missing = False
         self.rows: list[SegmentRow] = []
         self.segments: list[tuple[SegmentRow, Segment]] = []
@@ -126,7 +128,9 @@ class _State:
         yield from (Problem(str(self.catalog.path), reason) for reason in self.catalog.integrity())
 
     def _settings(self) -> Iterator[Problem]:
-        self.dim = int(checked_settings(self.catalog)["dim"])
+        settings = checked_settings(self.catalog)
+        self.dim = int(settings["dim"])
+        self.parts = parts_of(settings, self.catalog.path)
         yield from ()
 
     def _codecs_and_segments(self) -> Iterator[Problem]:
@@ -144,12 +148,12 @@ class _State:
             if row.codec not in codecs:
                 continue  # said before
             try:
-                segment = open_segment(self.folder, row, codecs[row.codec], self.dim)
+                segment = open_segment(self.folder, row, codecs[row.codec], self.dim, self.parts)
             except IndexCorrupt as error:
                 yield self._told(error)
                 continue
             self.segments.append((row, segment))
-            yield from _segment_problems(segment, row)
+            yield from _segment_problems(segment, row, self.parts)
 
     def _documents(self) -> Iterator[Problem]:
         path = str(self.catalog.path)
@@ -186,10 +190,13 @@ class _State:
 # One segment ---------------------------------------------------------------------------------
 
 
-def _segment_problems(segment: Segment, row: SegmentRow) -> Iterator[Problem]:
+def _segment_problems(segment: Segment, row: SegmentRow, parts: list[Part]) -> Iterator[Problem]:
     found = list(_broken_arrays(segment, row))
     if not found and segment.codec is not None:
         found = list(_code_problems(segment, segment.codec)) or list(_list_problems(segment, segment.codec))
+    if not found:
+        problems = (problem for part in parts for problem in part.problems(segment))
+        found = [Problem(str(segment.folder / f"{name}.npy"), reason) for name, reason in problems]
     layout.let_go(*segment.arrays.values())
     yield from found
 

@@ -18,6 +18,7 @@ from plait.errors import DuplicateId, InvalidVectors, StoreError
 from plait.store import format as layout
 from plait.store.catalog import Catalog
 from plait.store.choice import MAX_TRAINING_TOKENS, CodecChoice
+from plait.store.parts import Part
 from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter, kind_of
 from plait.types import Document, FloatArray, TokenEmbeddings
@@ -50,6 +51,8 @@ class IndexWriter:
     options: WriteOptions
     replaced_segments: bool = False
     added: bool = False
+    #: What new segments have besides their tokens; None for what the index has.
+    parts: Sequence[Part] | None = None
     _earlier: Snapshot | None = None
     _snapshot: Snapshot | None = None
     _made: list[Path] = field(default_factory=list)
@@ -141,8 +144,9 @@ class IndexWriter:
         rows = iter(documents)
         with self.new_segment(number, codec) as segment:
             for chunk in stream.after(held):
-                segment.add(chunk, self.options.threads)
-                self._add_documents(first_pid + segment.ndocs - len(chunk), rows, len(chunk))
+                some = _next_documents(rows, len(chunk))
+                segment.add(chunk, some, self.options.threads)
+                self.catalog.add_documents(first_pid + segment.ndocs - len(chunk), some)
                 if self.options.progress:
                     self.options.progress("compress", segment.ndocs, expected or segment.ndocs)
             if not endless and next(rows, None) is not None:
@@ -183,20 +187,15 @@ class IndexWriter:
         rows = iter(documents)
         with self.new_segment(number, codec) as segment:
             for tokens, doclens in chunks:
-                self._add_documents(first_pid + segment.ndocs, rows, len(doclens))
-                segment.adopt(tokens, doclens)
+                some = _next_documents(rows, len(doclens))
+                self.catalog.add_documents(first_pid + segment.ndocs, some)
+                segment.adopt(tokens, doclens, some)
                 if self.options.progress:
                     self.options.progress(stage, segment.ndocs, expected or segment.ndocs)
             self.finish(segment, np.arange(first_pid, first_pid + segment.ndocs, dtype=np.int64))
         self.added = True
         self.changed()
         return segment.ndocs
-
-    def _add_documents(self, first_pid: int, rows: Iterator[Document], count: int) -> None:
-        documents = list(islice(rows, count))
-        if len(documents) < count:
-            raise InvalidVectors(f"there are vectors for more documents than the {len(documents)} given last")
-        self.catalog.add_documents(first_pid, documents)
 
     # Codecs and segments ---------------------------------------------------------------------
 
@@ -233,17 +232,33 @@ class IndexWriter:
         return number
 
     @contextmanager
-    def new_segment(self, number: int, codec: Codec | None) -> Iterator[SegmentWriter]:
-        """Files of a segment whose number in the catalog is that of the folder."""
+    def new_segment(
+        self,
+        number: int,
+        codec: Codec | None,
+        documents: Callable[[list[int]], list[Document]] | None = None,
+    ) -> Iterator[SegmentWriter]:
+        """Files of a segment whose number in the catalog is that of the folder.
+
+        Args:
+            number: of the codec.
+            codec: None keeps the vectors as they are.
+            documents: finds documents whose parts can't be copied, by their pids; by default in the catalog.
+        """
         dim = self.snapshot.dim  # of the state before the new segment is listed
+        parts = self.snapshot.parts if self.parts is None else self.parts
         segment = self.catalog.add_segment(number)
         folder = layout.segment_path(self.folder, segment)
         self._made.append(folder)
-        writer = SegmentWriter(folder, codec, dim)
+        writer = SegmentWriter(folder, codec, dim, parts, documents or self._documents)
         try:
             yield writer
         finally:
             writer.abandon()
+
+    def _documents(self, pids: list[int]) -> list[Document]:
+        found = self.catalog.documents(pids)
+        return [found[pid] for pid in pids]
 
     def finish(self, writer: SegmentWriter, pids: npt.NDArray[np.int64]) -> None:
         """Write what is left of a new segment, and record what it holds."""
@@ -255,6 +270,13 @@ class IndexWriter:
         """Remove the files of a transaction that was rolled back."""
         for folder in self._made:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _next_documents(rows: Iterator[Document], count: int) -> list[Document]:
+    documents = list(islice(rows, count))
+    if len(documents) < count:
+        raise InvalidVectors(f"there are vectors for more documents than the {len(documents)} given last")
+    return documents
 
 
 class _Chunks:
