@@ -182,7 +182,7 @@ class BM25Writer:
             last = int(ends[-1]) if len(ends) else 0
             ends = np.concatenate([ends, last + np.cumsum(merged.lengths)])
             bounds = postings.block_bounds(ends, some, merged.docs, merged.tfs, doclens)
-            rows = (postings.narrowed(merged.docs, nbytes), merged.tfs, *bounds)
+            rows: list[Array] = [postings.narrowed(merged.docs, nbytes), merged.tfs, *bounds]
             for stream, values in zip(self._streams.values(), rows, strict=True):
                 stream.append(values)
         checksums = {name: stream.close() for name, stream in self._streams.items()}
