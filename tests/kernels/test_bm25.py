@@ -153,11 +153,9 @@ def test_find_terms(terms: set[bytes], others: list[bytes]):
         assert _native.kernels(isa).find_terms(blob, ends, wanted) == twin
 
 
-KERNELS = [*(_native.kernels(isa) for isa in ISAS), reference_bm25]
-
-
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_hostile_arrays_are_refused(kernels: Any):
+@pytest.mark.parametrize("isa", [*ISAS, "reference"])
+def test_hostile_arrays_are_refused(isa: str):
+    kernels: Any = reference_bm25 if isa == "reference" else _native.kernels(isa)
     rng = np.random.default_rng(3)
     made = segment(rng, 500, 4, 4, 3)
     weights = np.ones(4)
@@ -180,10 +178,9 @@ def test_hostile_arrays_are_refused(kernels: Any):
             kernels.find_terms(blob, ends, [term])
 
 
-@pytest.mark.parametrize("native_kernels", KERNELS[:-1])
-@given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
-def test_nothing_is_read_or_written_beyond_the_arrays(native_kernels: Any, seed: int):
+@given(SEEDS, st.sampled_from(ISAS))
+@settings(max_examples=60, deadline=None)
+def test_nothing_is_read_or_written_beyond_the_arrays(seed: int, isa: str):
     """Random numbers in all arrays: an answer or an error, never a crash."""
     rng = np.random.default_rng(seed)
     made = segment(rng, 300, 3, 3, 3)
@@ -192,7 +189,7 @@ def test_nothing_is_read_or_written_beyond_the_arrays(native_kernels: Any, seed:
             raw = rng.integers(0, 256, size=made[name].nbytes, dtype=np.uint8)
             made[name] = raw.view(made[name].dtype).reshape(made[name].shape)
     try:
-        docs, _ = native_kernels.top_bm25(*question(made, [0, 1, 2], np.ones(3)))
+        docs, _ = _native.kernels(isa).top_bm25(*question(made, [0, 1, 2], np.ones(3)))
     except (ValueError, IndexError):
         return
     assert (docs < 300).all()
