@@ -294,6 +294,22 @@ struct InvertArgs {
     uint8_t* docs;     // null to count only
 };
 
+// Single vectors of 4 bits per dimension: src/plait/kernels/reference_pooled.py.
+struct TopPooledArgs {
+    const int8_t* query;  // [2, 2 * bytes]: the upper parts, then the lower ones
+    double query_scale;
+    const uint8_t* rows;
+    const float* scales;
+    int64_t nrows;
+    int64_t bytes;
+    const uint8_t* allowed;  // may be null
+    int64_t count;
+    // Room for count answers.
+    uint32_t* best;
+    float* scores;
+    int64_t found;
+};
+
 // BM25: src/plait/kernels/reference_bm25.py.
 struct Bm25Postings {
     const uint8_t* docs;
@@ -370,6 +386,7 @@ struct Kernels {
     Status (*top_rows)(const TopRowsArgs&);
     Status (*gather_top)(GatherTopArgs&);
     Status (*invert)(InvertArgs&);
+    Status (*top_pooled)(TopPooledArgs&);
     Status (*top_bm25)(Bm25Args&);
     Status (*count_alive)(CountAliveArgs&);
     Status (*find_terms)(FindTermsArgs&);

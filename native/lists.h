@@ -102,15 +102,74 @@ PLAIT_INLINE float score_of_row(uint64_t key) {
     return unordered(static_cast<int32_t>(static_cast<uint32_t>(key >> 32) ^ 0x80000000u));
 }
 
+// The rows with the largest scores, of those offered. More than wanted are kept, and now and then cut back: a heap
+// would cost more than scoring the rows.
+class BestRows {
+public:
+    explicit BestRows(int64_t count)
+        : count_(count), room_(2 * count + 256), keys_(room_, false), spare_(room_, false) {}
+    explicit operator bool() const { return keys_ && spare_; }
+
+    void clear() {
+        size_ = 0;
+        floor_ = kMinusInfinity;
+    }
+
+    // Sixteen scores, of the row `first` and those after it; minus infinity is never kept.
+    PLAIT_INLINE void offer(const float* scores, int64_t first) {
+        const uint32_t above = above16(scores, floor_);
+        if (above) keep(scores, above, first);
+    }
+
+    // Best first, of equal scores the lower row first; returns how many there are.
+    int64_t write(uint32_t* rows, float* scores) {
+        cut();
+        uint64_t* keys = keys_.data();
+        sort_by_bits(keys, size_, spare_.data(), 32, 64);
+        bool sorted = true;  // unless scores are equal
+        for (int64_t i = 1; i < size_; ++i) sorted &= keys[i - 1] < keys[i];
+        if (!sorted) sort_by_bits(keys, size_, spare_.data(), 0, 64);
+        for (int64_t i = 0; i < size_; ++i) {
+            const uint64_t key = keys[size_ - 1 - i];
+            rows[i] = 0xffffffffu - static_cast<uint32_t>(key);
+            scores[i] = score_of_row(key);
+        }
+        return size_;
+    }
+
+private:
+    void keep(const float* scores, uint32_t above, int64_t first) {
+        if (size_ + 16 > room_) cut();
+        for (; above; above &= above - 1) {
+            const int64_t i = __builtin_ctz(above);
+            keys_[size_++] = key_of_row(scores[i], first + i);
+        }
+    }
+
+    void cut() {
+        if (size_ <= count_) return;
+        keep_largest<8>(keys_.data(), size_, count_, spare_.data(), 64);
+        size_ = count_;
+        uint64_t smallest = ~uint64_t{0};
+        for (int64_t i = 0; i < size_; ++i) smallest = keys_[i] < smallest ? keys_[i] : smallest;
+        // Rows need not come in order, so one as good as the smallest may still replace it. Two below in the order
+        // of `ordered`, because one below 0 is -0, which no comparison tells from it.
+        floor_ = unordered(ordered(score_of_row(smallest)) - 2);
+    }
+
+    const int64_t count_, room_;
+    Scratch<uint64_t> keys_, spare_;
+    int64_t size_ = 0;
+    float floor_ = kMinusInfinity;
+};
+
 // The best rows for one query token at a time; groups are visited in the order they were probed in, best
-// first, so that the smallest score kept rises early. More rows than wanted are kept, and now and then cut back:
-// a heap would cost more than scoring the rows.
+// first, so that the smallest score kept rises early.
 class RowSearch {
 public:
     explicit RowSearch(const TopRowsArgs& args)
-        : args_(args), room_(2 * args.count + 256), query_(round_up(args.width, 64)), keys_(room_, false),
-          spare_(room_, false) {}
-    explicit operator bool() const { return query_ && keys_ && spare_; }
+        : args_(args), query_(round_up(args.width, 64)), best_(args.count) {}
+    explicit operator bool() const { return query_ && best_; }
 
     Status run(int64_t token) {
         const float* vector = args_.query + token * args_.width;
@@ -121,8 +180,7 @@ public:
         }
         query_scale_ = unaligned<float>(&top) / 127.0f;
         quantise_to(vector, unaligned<float>(&top));
-        size_ = 0;
-        floor_ = kMinusInfinity;
+        best_.clear();
         const uint32_t* probes = args_.probes + token * args_.nprobes;
         for (int64_t i = 0; i < args_.nprobes; ++i) {
             if (probes[i] == kNoRow) continue;
@@ -169,8 +227,7 @@ private:
             for (int64_t i = 0; i < count; ++i)
                 scores[i] = (static_cast<float>(sums[i] - bias) * args_.row_scales[first + i]) * query_scale_;
             for (int64_t i = count; i < 16; ++i) scores[i] = kMinusInfinity;
-            const uint32_t above = above16(scores, floor_);
-            if (above) keep(scores, above, first);
+            best_.offer(scores, first);
         }
         if (begin == end && next.begin < next.end) fetch(next.begin, smaller_of<int64_t>(16, next.size()));
     }
@@ -180,45 +237,19 @@ private:
         prefetch_range(args_.row_scales + row, count * static_cast<int64_t>(sizeof(float)));
     }
 
-    void keep(const float* scores, uint32_t above, int64_t first) {
-        if (size_ + 16 > room_) cut();
-        for (; above; above &= above - 1) {
-            const int64_t i = __builtin_ctz(above);
-            keys_[size_++] = key_of_row(scores[i], first + i);
-        }
-    }
-
-    void cut() {
-        if (size_ <= args_.count) return;
-        keep_largest<8>(keys_.data(), size_, args_.count, spare_.data(), 64);
-        size_ = args_.count;
-        uint64_t smallest = ~uint64_t{0};
-        for (int64_t i = 0; i < size_; ++i) smallest = keys_[i] < smallest ? keys_[i] : smallest;
-        // Rows do not come in order, so one as good as the smallest may still replace it. Two below in the order
-        // of `ordered`, because one below 0 is -0, which no comparison tells from it.
-        floor_ = unordered(ordered(score_of_row(smallest)) - 2);
-    }
-
     void write(int64_t token) {
-        cut();
-        uint64_t* keys = keys_.data();
-        sort_by_bits(keys, size_, spare_.data(), 32, 64);
-        bool sorted = true;  // unless scores are equal
-        for (int64_t i = 1; i < size_; ++i) sorted &= keys[i - 1] < keys[i];
-        if (!sorted) sort_by_bits(keys, size_, spare_.data(), 0, 64);
-        for (int64_t i = 0; i < args_.count; ++i) {
-            const uint64_t key = i < size_ ? keys[size_ - 1 - i] : 0;
-            args_.best[token * args_.count + i] = key ? 0xffffffffu - static_cast<uint32_t>(key) : kNoRow;
-            args_.scores[token * args_.count + i] = key ? score_of_row(key) : kMinusInfinity;
+        uint32_t* rows = args_.best + token * args_.count;
+        float* scores = args_.scores + token * args_.count;
+        for (int64_t i = best_.write(rows, scores); i < args_.count; ++i) {
+            rows[i] = kNoRow;
+            scores[i] = kMinusInfinity;
         }
     }
 
     const TopRowsArgs& args_;
-    const int64_t room_;
     Scratch<int8_t> query_;
-    Scratch<uint64_t> keys_, spare_;
-    int64_t size_ = 0;
-    float query_scale_ = 0, floor_ = 0;
+    BestRows best_;
+    float query_scale_ = 0;
     int32_t sum_ = 0;
 };
 

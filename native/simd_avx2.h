@@ -161,6 +161,34 @@ PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, co
     }
 }
 
+// sums[i] = nibbles of row i . query for up to 16 rows of a multiple of 8 bytes. The query is four planes of bytes,
+// `stride` apart and padded with zeros: its upper parts, worth 128, for the low nibbles and for the high ones, then
+// the lower ones.
+PLAIT_INLINE void dot_nibbles(const uint8_t* rows, int64_t bytes, int64_t count, const int8_t* planes, int64_t stride,
+                              int32_t* sums) {
+    const __m256i fifteen = _mm256_set1_epi8(15);
+    for (int64_t i = 0; i < count; ++i, rows += bytes) {
+        __m256i upper = _mm256_setzero_si256(), lower = upper;
+        const auto step = [&](__m256i row, int64_t at) {
+            const __m256i low = _mm256_and_si256(row, fifteen);
+            const __m256i high = _mm256_and_si256(_mm256_srli_epi16(row, 4), fifteen);
+            DotLevels::step(upper, low, load_bytes(planes + at));
+            DotLevels::step(upper, high, load_bytes(planes + stride + at));
+            DotLevels::step(lower, low, load_bytes(planes + 2 * stride + at));
+            DotLevels::step(lower, high, load_bytes(planes + 3 * stride + at));
+        };
+        int64_t at = 0;
+        for (; at + 32 <= bytes; at += 32) step(load_bytes(rows + at), at);
+        for (; at < bytes; at += 8)  // the query's bytes beside these 8 meet zeros
+            step(_mm256_zextsi128_si256(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows + at))), at);
+        const __m256i sum = _mm256_add_epi32(_mm256_slli_epi32(upper, 7), lower);
+        __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+        half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+        half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+        sums[i] = _mm_cvtsi128_si32(half);
+    }
+}
+
 // A row of at most 32 bytes from where 32 can be read. To read on into the next row is harmless; to read
 // beyond the array is not.
 PLAIT_INLINE const uint8_t* readable(const uint8_t* row, int64_t bytes, const uint8_t* end, uint8_t* copy) {

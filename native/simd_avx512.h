@@ -136,6 +136,51 @@ PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, co
     for (; i < count; ++i) sums[i] = dot_one(rows + i * width, width, query);
 }
 
+// Of a row of nibbles: upper and lower part of the query with the low nibbles and with the high ones.
+PLAIT_INLINE void step_nibbles(I32& upper, I32& lower, I32 bytes, const I32* query) {
+    const I32 low = _mm512_and_si512(bytes, _mm512_set1_epi8(15));
+    const I32 high = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(15));
+    Dot8::step(upper, low, query[0]);
+    Dot8::step(upper, high, query[1]);
+    Dot8::step(lower, low, query[2]);
+    Dot8::step(lower, high, query[3]);
+}
+
+template <int kRows>
+PLAIT_INLINE void dot_nibble_rows(const uint8_t* rows, int64_t bytes, const int8_t* planes, int64_t stride, I32* total) {
+    I32 upper[kRows], lower[kRows];
+    for (int r = 0; r < kRows; ++r) upper[r] = lower[r] = _mm512_setzero_si512();
+    for (int64_t at = 0; at < bytes; at += 64) {
+        const __mmask64 part = bytes - at >= 64 ? ~0ull : ~0ull >> (64 - (bytes - at));
+        I32 query[4];
+        for (int plane = 0; plane < 4; ++plane) query[plane] = _mm512_loadu_si512(planes + plane * stride + at);
+        for (int r = 0; r < kRows; ++r)
+            step_nibbles(upper[r], lower[r], _mm512_maskz_loadu_epi8(part, rows + r * bytes + at), query);
+    }
+    for (int r = 0; r < kRows; ++r) total[r] = add(_mm512_slli_epi32(upper[r], 7), lower[r]);
+}
+
+// sums[i] = nibbles of row i . query for up to 16 rows. The query is four planes of bytes, `stride` apart and padded
+// with zeros to whole vectors: its upper parts, worth 128, for the low nibbles and for the high ones, then the lower.
+PLAIT_INLINE void dot_nibbles(const uint8_t* rows, int64_t bytes, int64_t count, const int8_t* planes, int64_t stride,
+                              int32_t* sums) {
+    int64_t i = 0;
+    I32 t[4];
+    for (; i + 4 <= count; i += 4) {
+        dot_nibble_rows<4>(rows + i * bytes, bytes, planes, stride, t);
+        const I32 ab = add(_mm512_unpacklo_epi32(t[0], t[1]), _mm512_unpackhi_epi32(t[0], t[1]));
+        const I32 cd = add(_mm512_unpacklo_epi32(t[2], t[3]), _mm512_unpackhi_epi32(t[2], t[3]));
+        const I32 all = add(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(sums + i),
+                         _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+    }
+    for (; i < count; ++i) {
+        dot_nibble_rows<1>(rows + i * bytes, bytes, planes, stride, t);
+        sums[i] = _mm512_reduce_add_epi32(t[0]);
+    }
+}
+
 // Bucket numbers to levels, 64 at a time, in the order that Layout (portable.h) states.
 template <int kBits>
 struct Decoder {

@@ -128,6 +128,29 @@ PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, co
     }
 }
 
+// sums[i] = nibbles of row i . query for up to 16 rows of a multiple of 8 bytes. The query is four planes of bytes,
+// `stride` apart and padded with zeros: its upper parts, worth 128, for the low nibbles and for the high ones, then
+// the lower ones.
+PLAIT_INLINE void dot_nibbles(const uint8_t* rows, int64_t bytes, int64_t count, const int8_t* planes, int64_t stride,
+                              int32_t* sums) {
+    const uint8x16_t fifteen = vdupq_n_u8(15);
+    for (int64_t i = 0; i < count; ++i, rows += bytes) {
+        int32x4_t upper = splat(int32_t{0}), lower = upper;
+        const auto step = [&](uint8x16_t row, int64_t at) {
+            const int8x16_t low = vreinterpretq_s8_u8(vandq_u8(row, fifteen));
+            const int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(row, 4));
+            upper = vdotq_s32(upper, low, vld1q_s8(planes + at));
+            upper = vdotq_s32(upper, high, vld1q_s8(planes + stride + at));
+            lower = vdotq_s32(lower, low, vld1q_s8(planes + 2 * stride + at));
+            lower = vdotq_s32(lower, high, vld1q_s8(planes + 3 * stride + at));
+        };
+        int64_t at = 0;
+        for (; at + 16 <= bytes; at += 16) step(vld1q_u8(rows + at), at);
+        if (at < bytes) step(vcombine_u8(vld1_u8(rows + at), vdup_n_u8(0)), at);
+        sums[i] = vaddvq_s32(vaddq_s32(vshlq_n_s32(upper, 7), lower));
+    }
+}
+
 // Sixteen bytes of a row, of which only as many are read as the array has.
 PLAIT_INLINE uint8x16_t load_row(const uint8_t* row, int64_t bytes, const uint8_t* end) {
     if (end - row >= 16) return vld1q_u8(row);

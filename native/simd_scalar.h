@@ -113,6 +113,21 @@ PLAIT_INLINE void dot_rows(const uint8_t* rows, int64_t width, int64_t count, co
     }
 }
 
+// sums[i] = nibbles of row i . query for up to 16 rows. The query is four planes of bytes, `stride` apart: its upper
+// parts, worth 128, for the low nibbles and for the high ones, then the lower ones.
+PLAIT_INLINE void dot_nibbles(const uint8_t* rows, int64_t bytes, int64_t count, const int8_t* planes, int64_t stride,
+                              int32_t* sums) {
+    for (int64_t i = 0; i < count; ++i, rows += bytes) {
+        int32_t upper = 0, lower = 0;
+        for (int64_t at = 0; at < bytes; ++at) {
+            const int32_t low = rows[at] & 15, high = rows[at] >> 4;
+            upper += low * planes[at] + high * planes[stride + at];
+            lower += low * planes[2 * stride + at] + high * planes[3 * stride + at];
+        }
+        sums[i] = 128 * upper + lower;
+    }
+}
+
 template <int kBits>
 struct Decoder {
     using Dot = DotBytes;

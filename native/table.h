@@ -6,6 +6,7 @@
 #include "gather.h"
 #include "ivf.h"
 #include "maxsim.h"
+#include "pooled.h"
 #include "residual.h"
 #include "rotate.h"
 #include "scaled.h"
@@ -21,7 +22,7 @@ extern const Kernels kernels = {
     compress, decompress, top_centroids, gather, top_k, assign_grouped,
     encode_scaled, decode_scaled, maxsim_scaled, maxsim_decoded, rotate,
     merge_tokens, top_rows, gather_top, invert,
-    top_bm25, count_alive, find_terms,
+    top_pooled, top_bm25, count_alive, find_terms,
 };
 
 }  // namespace plait::PLAIT_ISA

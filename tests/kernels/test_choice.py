@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from plait import kernels
-from plait.kernels import _native, available_isas, reference, reference_bm25, reference_scaled
+from plait.kernels import (
+    _native,
+    available_isas,
+    reference,
+    reference_bm25,
+    reference_pooled,
+    reference_scaled,
+)
 
 NAMES = [
     "approximate",
@@ -41,6 +48,7 @@ NAMES = [
     "top_bm25",
     "top_centroids",
     "top_k",
+    "top_pooled",
     "top_rows",
 ]  # fmt: skip
 
@@ -98,7 +106,7 @@ def test_names_agree_with_the_twins() -> None:
     assert sorted(typed) == NAMES
     for name in NAMES:
         one = name.removesuffix("_all")
-        homes = (reference, reference_scaled, reference_bm25)
+        homes = (reference, reference_scaled, reference_bm25, reference_pooled)
         twin = next(getattr(home, one) for home in homes if hasattr(home, one))
         expected = list(inspect.signature(twin).parameters)
         if name != one:  # several queries, and all else as for one

@@ -351,6 +351,29 @@ void find_rows(int64_t width, int64_t nq, bool broken) {
     });
 }
 
+void find_pooled(int64_t bytes, int64_t nrows) {
+    const int64_t count = below(nrows + 1);
+    Exact<uint8_t> rows(nrows * bytes), allowed(nrows);
+    Exact<int8_t> query(4 * bytes);
+    Exact<float> row_scales(nrows), scores(count);
+    Exact<uint32_t> best(count);
+    for (int64_t i = 0; i < rows.size; ++i) rows[i] = static_cast<uint8_t>(below(256));
+    for (int64_t i = 0; i < query.size; ++i) query[i] = static_cast<int8_t>(below(255) - 127);
+    for (int64_t i = 0; i < nrows; ++i) {
+        row_scales[i] = static_cast<float>(below(3)) * 0.01f;
+        allowed[i] = static_cast<uint8_t>(below(4) > 0);
+    }
+    const auto find = [&](const Kernels& k) {
+        TopPooledArgs args{query.data, 0.25,  rows.data, row_scales.data, nrows, bytes,
+                           allowed.data, count, best.data, scores.data, 0};
+        const Status status = k.top_pooled(args);
+        for (int64_t i = args.found; i < count; ++i) best[i] = 0, scores[i] = 0;
+        return status;
+    };
+    on_every_isa("top_pooled", best, find);
+    on_every_isa("the scores of top_pooled", scores, find);
+}
+
 template <class Code>
 void invert_codes(int nbytes, bool broken) {
     Segment segment(below(40));
@@ -392,6 +415,7 @@ int main() {
     for (int i = 0; i < 300; ++i) gather_documents(below(40) + 1, i % 2);
     for (int i = 0; i < 400; ++i) score_scaled(8 * (below(i % 10 ? 30 : 200) + 1), below(70) + 1, i % 2);
     for (int i = 0; i < 200; ++i) gather_best_documents(below(20) + 1, 2 + i % 3, i % 2);
+    for (int i = 0; i < 300; ++i) find_pooled(8 * (below(30) + 1), below(70));
     for (int i = 0; i < 300; ++i) find_rows(8 * (below(20) + 1), below(40) + 1, i % 2);
     for (int i = 0; i < 300; ++i) {
         invert_codes<uint16_t>(2 + i % 3, i % 2);

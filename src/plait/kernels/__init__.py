@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from plait.kernels import _native, reference, reference_bm25, reference_scaled
+from plait.kernels import _native, reference, reference_bm25, reference_pooled, reference_scaled
 from plait.kernels.reference import (
     CENTROID_ZERO,
     LEVEL_ZERO,
@@ -21,6 +21,7 @@ from plait.kernels.reference import (
     sum_lanes,
     unpack,
 )
+from plait.kernels.reference_pooled import WIDEST_POOLED, pooled_levels, quantise_query
 from plait.kernels.reference_scaled import LEVEL_STEP, NO_ROW, row_bytes
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LEVEL_STEP",
     "LEVEL_ZERO",
     "NO_ROW",
+    "WIDEST_POOLED",
     "approximate",
     "assign",
     "assign_grouped",
@@ -53,6 +55,8 @@ __all__ = [
     "maxsim_scaled_all",
     "merge_tokens",
     "pack",
+    "pooled_levels",
+    "quantise_query",
     "quantise_rows",
     "rotate",
     "row_bytes",
@@ -61,6 +65,7 @@ __all__ = [
     "top_bm25",
     "top_centroids",
     "top_k",
+    "top_pooled",
     "top_rows",
     "unpack",
 ]
@@ -113,6 +118,7 @@ merge_tokens = reference_scaled.merge_tokens if _chosen is None else _chosen.mer
 top_rows = reference_scaled.top_rows if _chosen is None else _chosen.top_rows
 gather_top = reference_scaled.gather_top if _chosen is None else _chosen.gather_top
 invert = reference_scaled.invert if _chosen is None else _chosen.invert
+top_pooled = reference_pooled.top_pooled if _chosen is None else _chosen.top_pooled
 find_terms = reference_bm25.find_terms if _chosen is None else _chosen.find_terms
 count_alive = reference_bm25.count_alive if _chosen is None else _chosen.count_alive
 top_bm25 = reference_bm25.top_bm25 if _chosen is None else _chosen.top_bm25

@@ -153,6 +153,9 @@ class Kernels:
         count: int,
     ) -> tuple[Array, F32]: ...
     def invert(self, codes: Array, offsets: Array, nlists: int, nbytes: int) -> tuple[Array, Array]: ...
+    def top_pooled(
+        self, query: Array, query_scale: float, rows: Array, scales: F32, allowed: Array | None, count: int
+    ) -> tuple[Array, F32]: ...
     def top_bm25(
         self,
         docs: Array,
