@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.analysis import BM25, Analyzer
-from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store import postings
 from plait.store.postings import GONE, Postings, Source
@@ -64,26 +63,24 @@ class BM25Part:
             IndexCorrupt: a file is missing or does not fit the others.
         """
         nbytes, dtype = layout.list_form(ndocs)
-        tfs = layout.read_array(folder, "bm25_tfs", tuple(layout.BM25_TFS), (None,))
-        docs = layout.read_array(folder, "bm25_docs", dtype, (len(tfs), 3) if nbytes == 3 else (len(tfs),))
+        # Ends first: they say how long the others must be, before these are mapped.
         ends = layout.read_array(folder, "bm25_list_ends", "<i8", (None,))
+        term_ends = layout.read_array(folder, "bm25_term_ends", "<i8", (len(ends),))
+        npostings, nbytes_terms = (int(last[-1]) if len(ends) else 0 for last in (ends, term_ends))
+        tfs = layout.read_array(folder, "bm25_tfs", tuple(layout.BM25_TFS), (npostings,))
+        docs = layout.read_array(folder, "bm25_docs", dtype, (len(tfs), 3) if nbytes == 3 else (len(tfs),))
         slots = postings.slots(len(tfs), len(ends))
         tf_dtype = tfs.dtype.str
-        arrays = {
+        return {
             "bm25_tfs": tfs,
             "bm25_docs": docs,
             "bm25_list_ends": ends,
             "bm25_doclens": layout.read_array(folder, "bm25_doclens", "<u4", (ndocs,)),
-            "bm25_terms": layout.read_array(folder, "bm25_terms", "|u1", (None,)),
-            "bm25_term_ends": layout.read_array(folder, "bm25_term_ends", "<i8", (len(ends),)),
+            "bm25_terms": layout.read_array(folder, "bm25_terms", "|u1", (nbytes_terms,)),
+            "bm25_term_ends": term_ends,
             "bm25_block_tfs": layout.read_array(folder, "bm25_block_tfs", tf_dtype, (slots,)),
             "bm25_block_doclens": layout.read_array(folder, "bm25_block_doclens", "<u2", (slots,)),
         }
-        for name, of in (("bm25_list_ends", "bm25_tfs"), ("bm25_term_ends", "bm25_terms")):
-            last = int(arrays[name][-1]) if len(ends) else 0
-            if last != len(arrays[of]):
-                raise IndexCorrupt(folder / f"{name}.npy", f"ends at {last}, but {of} has {len(arrays[of])}")
-        return arrays
 
     def problems(self, segment: Segment) -> Iterator[tuple[str, str]]:
         """What is wrong with the arrays though their checksums are right."""
