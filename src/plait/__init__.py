@@ -34,8 +34,8 @@ __version__ = "0.1.0"
 # Resolved at first use, so that `import plait` costs nothing.
 _FOLDERS = ("train",)
 _HOMES = {
-    "CrossEncoder": "encoder",
     "BM25": "analysis",
+    "CrossEncoder": "encoder",
     "Document": "types",
     "Hit": "types",
     "Hits": "types",

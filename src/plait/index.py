@@ -20,10 +20,13 @@ from plait.collection import Collection, Filter, Vectors, allowed_pids
 from plait.encoder import Encoder, lasting_name, load_encoder
 from plait.errors import (
     CheckpointError,
+    DimensionMismatch,
     EncoderMismatch,
     IndexAlreadyExists,
     IndexLocked,
     InvalidParameter,
+    InvalidVectors,
+    NonFiniteVectors,
     PartMissing,
     StoreError,
 )
@@ -49,6 +52,7 @@ from plait.store import (
     stats,
     verify,
 )
+from plait.store.bi_encoder import BiEncoderPart
 from plait.store.bm25 import BM25Part
 from plait.streaming import Progress
 from plait.threads import map_threads
@@ -108,6 +112,7 @@ class Index(Collection):
         seed: int = 0,
         fields: Mapping[str, type] | None = None,
         bm25: bool | BM25 | None = None,
+        bi_encoder: bool | int | None = None,
         auto_refresh: bool = True,
         auto_compact: bool = True,
         timeout: float | None = None,
@@ -125,6 +130,9 @@ class Index(Collection):
                 them use an index, and a document whose field is of another type is refused.
             bm25: count the words of texts for ``search_bm25``: True, False, or a ``plait.BM25`` that says
                 how; by default with English stems if there is an encoder, and not for ``dim``.
+            bi_encoder: keep one vector for each document, for ``search_bi_encoder``: True, False, or the
+                number of components of vectors of your own (``TokenEmbeddings.pooled``); by default True if
+                there is an encoder, and not for ``dim``.
             auto_refresh, auto_compact, timeout: as for ``open``.
 
         Raises:
@@ -156,6 +164,7 @@ class Index(Collection):
                 "encoder": _encoder_record(encoder, model),
                 **({"fields": declared} if declared else {}),
                 **_bm25_record(encoder is not None if bm25 is None else bm25),
+                **_bi_encoder_record(encoder is not None if bi_encoder is None else bi_encoder, encoder, dim),
             },
         )
         return cls(path, encoder, auto_refresh, auto_compact, timeout)
@@ -351,6 +360,70 @@ class Index(Collection):
                 )
             allowed = allowed_pids(snapshot, ids, filter)
             return _hits(snapshot, engine.search_bm25(snapshot, part, query, k, allowed=allowed))
+
+    def search_bi_encoder(
+        self,
+        query: str | npt.ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        ids: Iterable[str] | None = None,
+        threads: int | None = None,
+    ) -> list[Hit]:
+        """The best documents by one vector for each (a bi-encoder): fast, and less accurate than ``search``.
+
+        The score is the cosine of the query's vector and the document's, which is kept in 4 bits per
+        dimension. Every document is scored.
+
+        Args:
+            query: a text; or its one vector ``[d]``; or, where that is the mean of the token vectors, these
+                ``[nq, dim]``.
+            k: hits wanted.
+            filter, ids: as for ``search``.
+            threads: for scanning; None for all cores. The result does not depend on it.
+
+        Returns:
+            Exactly ``min(k, number of live documents allowed)`` hits, best first, ties in order of insertion.
+            A document that was added with token vectors of its own and no ``pooled`` one has a score of 0,
+            if the index keeps no mean of token vectors.
+
+        Raises:
+            PartMissing: the index was made without a bi-encoder's vectors.
+            InvalidParameter, InvalidFilter, EmptyText, NoEncoder, DimensionMismatch, NonFiniteVectors.
+        """
+        k = as_k(k)
+        with self._reading() as snapshot:
+            part = next((part for part in snapshot.parts if isinstance(part, BiEncoderPart)), None)
+            if part is None:
+                raise PartMissing(
+                    f"{self._path} was made without a bi-encoder's vectors: make the index anew with "
+                    f"bi_encoder=True from what `plait export` writes"
+                )
+            vector = self._single_vector(query, part)
+            allowed = allowed_pids(snapshot, ids, filter)
+            found = engine.search_bi_encoder(snapshot, vector, k, allowed=allowed, threads=threads)
+            return _hits(snapshot, found)
+
+    def _single_vector(self, query: str | npt.ArrayLike, part: BiEncoderPart) -> FloatArray:
+        """A query's one vector f32 ``[part.dim]``."""
+        vector: FloatArray
+        if isinstance(query, str):
+            vector = self._require_encoder().encode_queries([query], threads=1).single_vectors()[0]
+        else:
+            given = np.asarray(query, dtype=np.float32)
+            if given.ndim == 2 and part.dim == self._dim:
+                given = self._given_vectors([given], "queries").single_vectors()[0]
+            if given.ndim != 1:
+                raise InvalidVectors(
+                    f"the query of search_bi_encoder must be a text or one vector [{part.dim}], but has the "
+                    f"shape {given.shape}"
+                )
+            vector = given
+        if len(vector) != part.dim:
+            raise DimensionMismatch(part.dim, len(vector), "the query's single vector")
+        if not np.isfinite(vector).all():
+            raise NonFiniteVectors("the query's single vector holds a NaN or an infinity")
+        return vector
 
     def search_all(
         self,
@@ -624,6 +697,18 @@ def _bm25_record(bm25: bool | BM25) -> dict[str, Any]:
     if bm25 is False:
         return {}
     return {"bm25": (BM25() if bm25 is True else bm25).as_json()}
+
+
+def _bi_encoder_record(wanted: bool | int, encoder: Encoder | None, dim: int | None) -> dict[str, Any]:
+    if wanted is False:
+        return {}
+    if encoder is not None and wanted is not True:
+        raise InvalidParameter(f"bi_encoder must be True or False with an encoder, not {wanted!r}")
+    width: Any = wanted
+    if wanted is True:
+        width = dim if encoder is None else getattr(encoder, "pooled_dim", encoder.dim)
+    part = BiEncoderPart.from_json(BiEncoderPart(width).as_json())
+    return {part.name: part.as_json()}
 
 
 def _hits(snapshot: Snapshot, found: list[tuple[int, float]]) -> list[Hit]:

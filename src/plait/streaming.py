@@ -158,4 +158,5 @@ class VectorStream:
         places = [place for place, key in enumerate(keys) if key not in held]
         rows = [np.arange(chunk.offsets[place], chunk.offsets[place + 1]) for place in places]
         vectors = chunk.vectors[np.concatenate([np.empty(0, dtype=np.int64), *rows])]
-        return [keys[place] for place in places], TokenEmbeddings(vectors, chunk.doclens[places])
+        pooled = None if chunk.pooled is None else chunk.pooled[places]
+        return [keys[place] for place in places], TokenEmbeddings(vectors, chunk.doclens[places], pooled)

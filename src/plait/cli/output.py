@@ -25,7 +25,9 @@ _LABELS = {
     "nbits": "bits per dimension",
     "calibrated_on": "recall measured at",
     "bytes_on_disk": "bytes on disk",
-    "bytes_vectors": "  vectors",
+    "bytes_vectors": "  token vectors",
+    "bytes_bm25": "  words for BM25",
+    "bytes_bi_encoder": "  single vectors",
     "bytes_catalog": "  texts, ids, metadata",
     "bytes_per_token": "bytes per token (vectors)",
     "bytes_per_document": "bytes per document",
@@ -34,7 +36,12 @@ _LABELS = {
     "recall_nqueries": "  queries",
     "recall_queries": "  made from",
 }
-_MISSING = {"encoder": "none: made for vectors", "centroids": "none: vectors are kept as they are"}
+_MISSING = {
+    "bytes_bm25": "none",
+    "bytes_bi_encoder": "none",
+    "encoder": "none: made for vectors",
+    "centroids": "none: vectors are kept as they are",
+}
 
 
 def note(message: str) -> None:

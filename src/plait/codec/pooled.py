@@ -76,5 +76,4 @@ def _packed(numbers: npt.NDArray[Any], nbytes: int) -> npt.NDArray[np.uint8]:
     """Two numbers in a byte: dimension ``i`` in the low half of byte ``i``, ``nbytes + i`` in the high."""
     padded = np.zeros((len(numbers), 2 * nbytes), dtype=np.uint8)
     padded[:, : numbers.shape[1]] = numbers
-    packed: npt.NDArray[np.uint8] = padded[:, :nbytes] | padded[:, nbytes:] << 4
-    return packed
+    return padded[:, :nbytes] | np.left_shift(padded[:, nbytes:], 4, dtype=np.uint8)

@@ -29,7 +29,11 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Encoder(Protocol):
-    """What plait asks of anything that turns texts into token vectors."""
+    """What plait asks of anything that turns texts into token vectors.
+
+    One whose embeddings have ``pooled`` vectors of another width than ``dim`` says so by a further attribute,
+    ``pooled_dim``.
+    """
 
     @property
     def dim(self) -> int:
@@ -103,6 +107,11 @@ class CheckpointEncoder:
         return self.settings.dim
 
     @property
+    def pooled_dim(self) -> int:
+        """Components of the single vector of a text."""
+        return self.settings.pooled_dim or self.dim
+
+    @property
     def name(self) -> str:
         """What the encoder is called."""
         return self.settings.name
@@ -149,8 +158,8 @@ class CheckpointEncoder:
     ) -> TokenEmbeddings:
         done = None if progress is None else lambda count: progress(count, len(texts))
         found = map_threads(lambda text: self._encode(tokenize(text)), texts, threads, done)
-        width = self.settings.pooled_dim or self.dim
-        pooled = np.array([single for _, single in found], dtype=np.float32).reshape(len(texts), width)
+        pooled = np.array([single for _, single in found], dtype=np.float32)
+        pooled = pooled.reshape(len(texts), self.pooled_dim)
         return TokenEmbeddings.from_list([vectors for vectors, _ in found], dim=self.dim, pooled=pooled)
 
     def _encode(self, text: TokenizedText) -> tuple[FloatArray, FloatArray]:

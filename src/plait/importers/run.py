@@ -104,6 +104,7 @@ def _make(
         dim=None if model is not None else codec.dim,
         nbits=codec.nbits,
         bm25=any(document.text for document in documents),
+        bi_encoder=False,
     )
     try:
         if index.stats().dim != codec.dim:

@@ -1,5 +1,6 @@
-"""QUERY + SNAPSHOT -> HITS, one file per codec, and one for BM25."""
+"""QUERY + SNAPSHOT -> HITS, one file per codec, one for BM25 and one for single vectors."""
 
+from plait.search.bi_encoder import search_bi_encoder
 from plait.search.bm25 import search_bm25
 from plait.search.calibration import Calibration, calibrate, require_recall
 from plait.search.params import SCAN_TOKENS, SearchParams
@@ -16,5 +17,6 @@ __all__ = [
     "scan_batch",
     "search",
     "search_batch",
+    "search_bi_encoder",
     "search_bm25",
 ]

@@ -13,6 +13,7 @@ docs/index-format.md describes the same in prose. ::
         codes.npy residuals.npy scales.npy ivf_lengths.npy ivf_docs.npy     (codec "residual")
         vectors.npy                                                         (codec "float32")
         bm25_*.npy                                                          (if the index has BM25)
+        bi_encoder_codes.npy bi_encoder_scales.npy                          (if it has single vectors)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 import shutil
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -348,14 +349,21 @@ def sync_file(path: Path) -> None:
             os.close(descriptor)
 
 
-def bytes_on_disk(folder: Path) -> dict[str, int]:
-    """Sizes in bytes: ``catalog``, ``codecs``, ``segments`` and ``total``."""
+def bytes_on_disk(folder: Path, parts: Iterable[str] = ()) -> dict[str, int]:
+    """Sizes in bytes: ``catalog``, ``codecs``, ``segments`` and ``total``, and each of the optional parts.
+
+    ``segments`` is without those parts.
+    """
     sizes = {
         "catalog": sum(file.stat().st_size for file in folder.glob(CATALOG + "*")),
         "codecs": _bytes_below(folder / CODECS),
         "segments": _bytes_below(folder / SEGMENTS),
     }
-    return {**sizes, "total": sum(sizes.values())}
+    total = sum(sizes.values())
+    for part in parts:
+        sizes[part] = sum(file.stat().st_size for file in (folder / SEGMENTS).glob(f"*/{part}_*.npy"))
+        sizes["segments"] -= sizes[part]
+    return {**sizes, "total": total}
 
 
 def _bytes_below(folder: Path) -> int:

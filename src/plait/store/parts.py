@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.errors import IndexCorrupt, InvalidInput
+from plait.store.bi_encoder import BiEncoderPart
 from plait.store.bm25 import BM25Part
 from plait.types import Document, TokenEmbeddings
 
@@ -69,7 +70,10 @@ class Part(Protocol):
 
 
 #: By the name of the setting.
-KINDS: dict[str, Callable[[Any], Part]] = {"bm25": BM25Part.from_json}
+KINDS: dict[str, Callable[[Any], Part]] = {
+    "bm25": BM25Part.from_json,
+    "bi_encoder": BiEncoderPart.from_json,
+}
 
 
 def part_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

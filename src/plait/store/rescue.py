@@ -13,6 +13,7 @@ import numpy as np
 from plait.codec import Codec
 from plait.errors import IndexAlreadyExists, IndexCorrupt, StoreError
 from plait.store import format as layout
+from plait.store.bi_encoder import BiEncoderPart
 from plait.store.catalog import Catalog
 from plait.store.compaction import rewrite
 from plait.store.opening import Segment, open_codec, open_segment
@@ -54,7 +55,8 @@ def repair(
 
     A segment is saved if its documents and tokens match their checksums, and its codec too. Its lists are
     made anew, and so are parts that are damaged, from the texts and vectors. pids, and so the order of
-    documents, stay.
+    documents, stay. Where single vectors are damaged, the documents are encoded again; without ``encode``
+    the mean of their token vectors stands for them, or zeros where that has another width.
 
     Args:
         source: the damaged index.
@@ -72,12 +74,13 @@ def repair(
     catalog = Catalog.open(source)
     try:
         settings = checked_settings(catalog)
-        rescue = _Rescue(source, catalog, int(settings["dim"]), parts_of(settings, catalog.path))
+        parts = parts_of(settings, catalog.path)
+        rescue = _Rescue(source, catalog, int(settings["dim"]), parts, encode)
         destination.mkdir(parents=True)
         try:
             Catalog.create(destination, settings)
             with writing(destination, options) as writer:
-                rescue.save(writer, encode)
+                rescue.save(writer)
         except BaseException:
             shutil.rmtree(destination, ignore_errors=True)
             raise
@@ -89,8 +92,11 @@ def repair(
 class _Rescue:
     """One repair."""
 
-    def __init__(self, folder: Path, catalog: Catalog, dim: int, parts: list[Part]) -> None:
+    def __init__(
+        self, folder: Path, catalog: Catalog, dim: int, parts: list[Part], encode: Encode | None
+    ) -> None:
         self.folder = folder
+        self.encode = encode
         self.catalog = catalog
         self.dim = dim
         self.parts = parts
@@ -107,8 +113,9 @@ class _Rescue:
             self.report.damage.append(str(error))
             return []
 
-    def save(self, writer: IndexWriter, encode: Encode | None) -> None:
+    def save(self, writer: IndexWriter) -> None:
         """Copy what is sound, make anew what can be, and list the rest."""
+        encode = self.encode
         left = dict(self.documents)
         for number, segments in self._sound(writer):
             alive = [self._named(segment, left) for segment in segments]
@@ -154,15 +161,21 @@ class _Rescue:
         except StoreError as error:
             self.report.damage.append(str(error))
             return None
+        return segment if self._with_parts(segment, row) else None
+
+    def _with_parts(self, segment: Segment, row: SegmentRow) -> bool:
+        """Add the parts that are sound; False if the documents have to be encoded again."""
         for part in self.parts:
             try:
                 arrays = part.open(segment.folder, segment.ndocs)
                 _require_checksums(segment.folder, arrays, row)
             except StoreError as error:
                 self.report.damage.append(str(error))
+                if self.encode and isinstance(part, BiEncoderPart):
+                    return False
             else:
                 segment.arrays.update(arrays)
-        return segment
+        return True
 
     def _named(self, segment: Segment, left: dict[int, Document]) -> Segment:
         """The segment without documents that were deleted, or whose row is lost."""

@@ -26,7 +26,9 @@ class IndexStats:
         calibrated_on: documents the index had when ``recall_target`` was measured; None if it never was.
         encoder: name of the encoder, None for an index of the caller's own vectors.
         bytes_on_disk: all files.
-        bytes_vectors: segments and codecs.
+        bytes_vectors: token vectors: segments and codecs.
+        bytes_bm25: words for ``search_bm25``; None if the index was made without.
+        bytes_bi_encoder: single vectors for ``search_bi_encoder``; None if the index was made without.
         bytes_catalog: texts, ids and metadata.
         bytes_per_token: ``bytes_vectors / tokens``.
         bytes_per_document: ``bytes_on_disk / documents``.
@@ -46,6 +48,8 @@ class IndexStats:
     encoder: str | None
     bytes_on_disk: int
     bytes_vectors: int
+    bytes_bm25: int | None
+    bytes_bi_encoder: int | None
     bytes_catalog: int
     bytes_per_token: float
     bytes_per_document: float
@@ -53,7 +57,7 @@ class IndexStats:
 
 def stats(snapshot: Snapshot) -> IndexStats:
     """Figures of a snapshot and of the files that are there now."""
-    sizes = bytes_on_disk(snapshot.folder)
+    sizes = bytes_on_disk(snapshot.folder, [part.name for part in snapshot.parts])
     tokens = sum(row.ntokens for row in snapshot.segment_rows)
     vectors = sizes["segments"] + sizes["codecs"]
     codecs = list(snapshot.codec_rows.values())
@@ -73,6 +77,8 @@ def stats(snapshot: Snapshot) -> IndexStats:
         encoder=encoder["name"] if encoder else None,
         bytes_on_disk=sizes["total"],
         bytes_vectors=vectors,
+        bytes_bm25=sizes.get("bm25"),
+        bytes_bi_encoder=sizes.get("bi_encoder"),
         bytes_catalog=sizes["catalog"],
         bytes_per_token=round(vectors / tokens, 2) if tokens else 0.0,
         bytes_per_document=round(sizes["total"] / snapshot.ndocs, 1) if snapshot.ndocs else 0.0,
