@@ -46,6 +46,7 @@ class Reader:
         for pid, key, text, metadata in self.catalog.execute("SELECT pid, id, text, metadata FROM document"):
             self.documents[key] = text, json.loads(metadata) if metadata else {}
             self.ids[pid] = key
+        self.singles: dict[str, np.ndarray] = {}
         self.vectors = dict(self._vectors())
         self.catalog.close()
 
@@ -71,6 +72,7 @@ class Reader:
             kind, nbits, codec_arrays = self.codecs[codec]
             rows = getattr(self, f"_{kind}")(arrays, codec_arrays, nbits)
             self._check_lists(kind, arrays, codec_arrays)
+            self._keep_singles(arrays, dead)
             ends = arrays["doclens"].astype(np.int64).cumsum()
             for pid, begin, end in zip(arrays["pids"].tolist(), ends - arrays["doclens"], ends, strict=True):
                 if pid not in dead:
@@ -117,6 +119,25 @@ class Reader:
         assert len(lists) == len(codec["centroids"])
         for number, one in enumerate(lists):
             assert one.tolist() == sorted({*places[arrays["codes"] == number].tolist()})
+
+    def _keep_singles(self, arrays: dict[str, np.ndarray], dead: set[int]) -> None:
+        """The single vectors of a segment's live documents, if the index has the part."""
+        if "bi_encoder" not in self.settings:
+            assert not any(name.startswith("bi_encoder_") for name in arrays)
+            return
+        codes, scales = arrays["bi_encoder_codes"], arrays["bi_encoder_scales"]
+        numbers = np.concatenate([codes & 15, codes >> 4], axis=1)[:, : self.settings["bi_encoder"]["dim"]]
+        rows = scales[:, None] * (2 * numbers.astype(np.float64) - 15)
+        for pid, row in zip(arrays["pids"].tolist(), rows, strict=True):
+            if pid not in dead:
+                self.singles[self.ids[pid]] = row
+
+    def search_singles(self, query: Any, k: int) -> list[tuple[str, float]]:
+        """The best k by the cosine of single vectors."""
+        query = np.asarray(query, dtype=np.float64)
+        query = query / np.linalg.norm(query)
+        scores = [(key, float(row @ query)) for key, row in self.singles.items()]
+        return sorted(scores, key=lambda pair: -pair[1])[:k]
 
     def search(self, query: Any, k: int) -> list[tuple[str, float]]:
         """The best k by MaxSim, ties in order of insertion."""

@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[dict[str, Any], int]] = {
     "scaled": ({"level": "balanced"}, 96),
     "children": ({"level": "compact"}, 4),
     "residual": ({"nbits": 2}, 96),
-    "float32": ({"level": "balanced"}, 96),
+    "float32": ({"level": "balanced", "bm25": True, "bi_encoder": True}, 96),
 }
 
 

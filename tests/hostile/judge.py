@@ -102,6 +102,8 @@ def answers(path: Path) -> list[Any]:
             assert scores == sorted(scores, reverse=True), "not in order"
             assert np.isfinite(scores).all(), "a score is not finite"
             found.append([list(hit) for hit in hits])
+        if index.stats().bytes_bi_encoder is not None:
+            found += [[list(hit) for hit in some] for some in by_parts(index, query)]
         for hit in hits:
             document = index.get(hit.id)
             if document is None:  # the catalog's own index is damaged, as `verify` would say
@@ -114,6 +116,18 @@ def answers(path: Path) -> list[Any]:
         found.append(index.stats().documents)
         index.search(query, 3, recall_target=0.9, threads=1)
         return found
+
+
+def by_parts(index: Any, query: np.ndarray) -> list[list[Any]]:
+    """What the optional parts of segments answer."""
+    single, words = index.search_bi_encoder(query, 20, threads=1), index.search_bm25("ä text", 20)
+    assert len(single) == len({hit.id for hit in single}) == min(20, len(index)), "k is not honoured"
+    assert len(words) == len({hit.id for hit in words}) <= 20, "k is not honoured"
+    for hits in (single, words):
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True), "not in order"
+        assert np.isfinite(scores).all(), "a score is not finite"
+    return [single, words]
 
 
 # Damages -----------------------------------------------------------------------------------------------
