@@ -68,6 +68,30 @@ def test_the_page_on_checkpoints_runs(tmp_path: Path):
     assert (tmp_path / "my_fast_cross_encoder" / "cross_encoder.json").is_file()
 
 
+def test_the_page_on_comparing_runs(tmp_path: Path):
+    page = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    last = "from plait.evaluate import"
+    python = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    bash = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    blocks = [
+        [sys.executable, "-W", "error", "-c", "\n".join(block for block in python if last not in block)],
+        ["bash", "-e", "-c", "\n".join(bash)],
+        [sys.executable, "-W", "error", "-c", next(block for block in python if last in block)],
+    ]
+    printed = []
+    for command in blocks:
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        printed.append(result.stdout)
+    assert "| BM25" in printed[0]
+    assert "There are no judgements: 5 known-item queries were made" in printed[1]
+    assert "nDCG@10: +" in printed[2]
+    assert (tmp_path / "my_report" / "latency.svg").is_file()
+
+
 #: Page about a tool -> an index that the tool made, which the page calls old_index.
 MIGRATING = {
     "colbert-ai": "colbert-ai-4",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plait import train as train
     from plait.analysis import BM25 as BM25
+    from plait.comparison import compare as compare
     from plait.encoder import CrossEncoder as CrossEncoder
     from plait.encoder import load_encoder as load_encoder
     from plait.errors import PlaitError as PlaitError
@@ -44,6 +45,7 @@ _HOMES = {
     "PlaitError": "errors",
     "SearchParams": "search",
     "TokenEmbeddings": "types",
+    "compare": "comparison",
     "export_colbert": "importers",
     "import_index": "importers",
     "load_encoder": "encoder",

@@ -16,12 +16,16 @@ STYLE = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-size:15px;font-we
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one name, joined in their order where ``joined``; a small text beside each, if given."""
+    """Points of one name, joined in their order where ``joined``; a small text beside each, if given.
+
+    Without ``marked`` it is a dashed grey line that belongs to the points of others.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     joined: bool = True
     texts: Sequence[str] = ()
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,19 @@ def chart(title: str, note: str, x: Axis, y: Axis, series: Sequence[Series]) -> 
         x, y: the axes.
         series: lines and points, in the order of the legend.
     """
+    height = max(HEIGHT, TOP + 22 * (len(series) + 1))  # the legend's lines
     body = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
         f"<title>{escape(title)}</title><style>{STYLE}</style>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         text(LEFT, 24, title, "start", "t"),
         text(LEFT, 44, note, "start", "n"),
         *grid(x, y),
     ]
     for number, one in enumerate(series):
         body += drawn(one, number, x, y)
-        body += [mark(number, RIGHT + 24, TOP + 10 + 22 * number)]
+        at = TOP + 10 + 22 * number
+        body += [mark(number, RIGHT + 24, at) if one.marked else dashed([(RIGHT + 16, at), (RIGHT + 32, at)])]
         body += [text(RIGHT + 36, TOP + 14 + 22 * number, one.name, "start")]
     return "\n".join([*body, "</svg>"]) + "\n"
 
@@ -134,6 +140,8 @@ def drawn(one: Series, number: int, x: Axis, y: Axis) -> list[str]:
     """One series: its line, its points and their texts."""
     at = [(place(a, (LEFT, RIGHT), x), place(b, (BOTTOM, TOP), y)) for a, b in one.points]
     parts = []
+    if not one.marked:
+        return [dashed(at)]
     if one.joined and len(at) > 1:
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in at)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour(number)}" stroke-width="1.5"/>')
@@ -142,6 +150,12 @@ def drawn(one: Series, number: int, x: Axis, y: Axis) -> list[str]:
         text(a + 7, b - 6, label, "start", "n") for (a, b), label in zip(at, one.texts, strict=False) if label
     ]
     return parts
+
+
+def dashed(points: Sequence[tuple[float, float]]) -> str:
+    """A dashed grey line."""
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+    return f'<polyline points="{path}" fill="none" stroke="#888" stroke-dasharray="4 3"/>'
 
 
 def colour(number: int) -> str:

@@ -17,7 +17,17 @@ from typing import Any
 import click
 
 import plait
-from plait.cli import corpus, documents, encoders, evaluation, foreign, maintenance, retrieval, training
+from plait.cli import (
+    comparison,
+    corpus,
+    documents,
+    encoders,
+    evaluation,
+    foreign,
+    maintenance,
+    retrieval,
+    training,
+)
 from plait.cli.output import note
 from plait.errors import CheckpointWarning, ForeignIndexWarning, PlaitError
 
@@ -107,6 +117,7 @@ for command in (
     training.queries,
     training.mine,
     training.score,
+    comparison.compare,
     encoders.convert,
     maintenance.compact,
     maintenance.verify,

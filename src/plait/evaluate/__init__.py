@@ -13,6 +13,7 @@ from plait.evaluate.differences import (
     changed_queries,
     compare_runs,
     compare_values,
+    compare_with_baseline,
 )
 from plait.evaluate.files import (
     judged_queries,
@@ -38,6 +39,7 @@ __all__ = [
     "changed_queries",
     "compare_runs",
     "compare_values",
+    "compare_with_baseline",
     "depth",
     "evaluate",
     "evaluate_queries",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,14 +121,43 @@ def compare_values(
     values: QueryValues, others: Mapping[str, QueryValues], *, seed: int = 0
 ) -> list[Comparison]:
     """Compare values of queries that are known already; ``compare_runs`` explains the rest."""
-    found: dict[str, list[Comparison]] = {}
-    for metric in values:
-        each = [
+    found = {
+        metric: _corrected(
             _compared(metric, name, values[metric], other[metric], seed) for name, other in others.items()
-        ]
-        corrected = holm([one.p for one in each])
-        found[metric] = [replace(one, p_holm=p) for one, p in zip(each, corrected, strict=True)]
+        )
+        for metric in values
+    }
     return [found[metric][place] for place in range(len(others)) for metric in values]
+
+
+def compare_with_baseline(
+    values: Mapping[str, QueryValues], baseline: str, *, seed: int = 0
+) -> dict[str, list[Comparison]]:
+    """Compare several systems with one of them.
+
+    Args:
+        values: name of a system -> what ``evaluate_queries`` gave for it, of the same queries and metrics.
+        baseline: the name of the one that all others are compared with.
+        seed: of the tests.
+
+    Returns:
+        For each other system one comparison per metric; ``p_holm`` is corrected for the number of systems.
+    """
+    against = values[baseline]
+    others = [name for name in values if name != baseline]
+    by_metric = [
+        _corrected(
+            _compared(metric, baseline, values[name][metric], against[metric], seed) for name in others
+        )
+        for metric in against
+    ]
+    return {name: [found[place] for found in by_metric] for place, name in enumerate(others)}
+
+
+def _corrected(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    each = list(comparisons)
+    corrected = holm([one.p for one in each])
+    return [replace(one, p_holm=p) for one, p in zip(each, corrected, strict=True)]
 
 
 def _compared(

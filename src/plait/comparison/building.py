@@ -1,0 +1,214 @@
+"""Make what the methods search: one index for all of them, and the original vectors for exact MaxSim."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from plait.comparison.encoding import WatchedEncoder
+from plait.comparison.judged import JudgedCollection
+from plait.comparison.work import Work
+from plait.index import Index
+from plait.streaming import Progress
+from plait.types import Document, TokenEmbeddings
+
+#: Vectors of a corpus are held for exact MaxSim up to so many bytes, unless it is asked for.
+MOST_EXACT_BYTES = 1 << 30
+#: About; to tell from texts alone how many vectors they will have.
+CHARACTERS_PER_TOKEN = 5
+#: Texts encoded at a time; documents whose index is a commit; texts a codec is trained on.
+ENCODED, COMMITTED, SAMPLED = 1024, 10_000, 4096
+
+
+@dataclass
+class Built:
+    """What methods search in, and what it took.
+
+    Attributes:
+        index: with BM25 and a bi-encoder.
+        documents: the original vectors, if they were wanted.
+        seconds: of "bm25" (an index of the words alone), "encode" and "index" (everything but encoding);
+            None where a build was cut off.
+        bytes: what each part takes on the disk: "bm25", "bi_encoder", "colbert", "exact", "texts".
+    """
+
+    index: Index
+    documents: TokenEmbeddings | None
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
+
+
+def exact_bytes(collection: JudgedCollection, encoder: WatchedEncoder) -> int:
+    """About how many bytes the original vectors of a corpus take."""
+    return collection.characters // CHARACTERS_PER_TOKEN * encoder.dim * 4
+
+
+def build(
+    collection: JudgedCollection,
+    encoder: WatchedEncoder,
+    work: Work,
+    *,
+    level: str | None,
+    exact: bool,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """Make the index, or open the one that is in the work folder.
+
+    The documents are encoded once: held in memory if their original vectors are wanted, and else encoded and
+    compressed batch by batch. A build that was cut off goes on with the batches that are missing.
+    """
+    documents = work.vectors() if exact else None
+    if exact and documents is None:
+        documents = _encoded(collection, encoder, work, threads, progress)
+    if not work.fact("built"):
+        if documents is None:
+            _build_stream(collection, encoder, work, level, threads, progress)
+        else:
+            _build_held(collection, encoder, work, documents, level, threads, progress)
+    if work.fact("bm25_seconds") is None:
+        work.record(bm25_seconds=_bm25_seconds(collection, work.folder))
+    index = Index.open(work.index, model=encoder)
+    seconds = {name: work.fact(f"{name}_seconds") for name in ("bm25", "encode", "index")}
+    return Built(index, documents, seconds, _bytes(index, documents))
+
+
+def _encoded(
+    collection: JudgedCollection,
+    encoder: WatchedEncoder,
+    work: Work,
+    threads: int | None,
+    progress: Progress | None,
+) -> TokenEmbeddings:
+    before = encoder.document_seconds
+    texts = [document.text or "" for document in collection.documents()]
+    parts = []
+    for start in range(0, len(texts), ENCODED):
+
+        def report(done: int, _: int, start: int = start) -> None:
+            if progress:
+                progress("encode", start + done, len(texts))
+
+        some = texts[start : start + ENCODED]
+        parts.append(encoder.encode_documents(some, threads=threads, progress=report))
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    documents = TokenEmbeddings(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.doclens for part in parts]),
+        np.concatenate(pooled) if len(pooled) == len(parts) else None,
+    )
+    work.keep_vectors(documents, encoder.document_seconds - before)
+    return documents
+
+
+def _build_held(
+    collection: JudgedCollection,
+    encoder: WatchedEncoder,
+    work: Work,
+    documents: TokenEmbeddings,
+    level: str | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    if work.index.exists():  # of a build that was cut off: one commit, so nothing is lost
+        shutil.rmtree(work.index)
+    given = list(collection.documents())
+    began = time.perf_counter()
+    with Index.create(work.index, encoder, level=level, bm25=True, bi_encoder=True) as index:
+        index.add(
+            [document.text or "" for document in given],
+            vectors=documents,
+            ids=[document.id for document in given],
+            threads=threads,
+            progress=progress,
+        )
+    work.record(built=True, index_seconds=time.perf_counter() - began)
+
+
+def _build_stream(
+    collection: JudgedCollection,
+    encoder: WatchedEncoder,
+    work: Work,
+    level: str | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    cut_off = work.index.exists()
+    before, began = encoder.document_seconds, time.perf_counter()
+    with (
+        Index.open(work.index, model=encoder)
+        if cut_off
+        else Index.create(work.index, encoder, level=level, bm25=True, bi_encoder=True)
+    ) as index:
+        if collection.ndocs > COMMITTED:
+            sample = _sample(collection.documents())
+            index.train(sample, expected=collection.ndocs, threads=threads, progress=progress)
+        index.add(
+            ({"id": document.id, "text": document.text} for document in collection.documents()),
+            batch_size=COMMITTED,
+            skip_existing=True,
+            expected=collection.ndocs,
+            threads=threads,
+            progress=progress,
+        )
+    encode = encoder.document_seconds - before
+    spent = time.perf_counter() - began
+    work.record(
+        built=True,
+        encode_seconds=None if cut_off else encode,
+        index_seconds=None if cut_off else spent - encode,
+    )
+
+
+def _sample(documents: Iterable[Document]) -> list[str]:
+    """Some texts, each as likely as any other."""
+    rng = random.Random(0)
+    sample: list[str] = []
+    for count, document in enumerate(documents, start=1):
+        if len(sample) < SAMPLED:
+            sample.append(document.text or "")
+        elif (place := rng.randrange(count)) < SAMPLED:
+            sample[place] = document.text or ""
+    return sample
+
+
+def _bm25_seconds(collection: JudgedCollection, folder: Path) -> float:
+    """How long an index of texts and their words takes, without any encoding: its one vector is nothing."""
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as beside,
+        Index.create(Path(beside) / "index", dim=1, bm25=True, auto_compact=False) as index,
+    ):
+        for some in _batches(collection.documents()):
+            nothing = TokenEmbeddings(np.ones((len(some), 1), np.float32), np.ones(len(some), np.int64))
+            index.add(
+                [document.text or "" for document in some],
+                vectors=nothing,
+                ids=[document.id for document in some],
+            )
+    return time.perf_counter() - began
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    for document in documents:
+        batch.append(document)
+        if len(batch) == COMMITTED:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _bytes(index: Index, documents: TokenEmbeddings | None) -> dict[str, int]:
+    figures = index.stats()
+    parts = {"bm25": figures.bytes_bm25 or 0, "bi_encoder": figures.bytes_bi_encoder or 0}
+    exact = {} if documents is None else {"exact": documents.vectors.nbytes + documents.doclens.nbytes}
+    return {**parts, "colbert": figures.bytes_vectors, "texts": figures.bytes_catalog, **exact}
