@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from compare_tables import compare_latency
 from records import Record, engine, frontier, machines, mean_of, records, settings
 
 from plait.svg import Series, axis, chart, empty
@@ -114,5 +115,12 @@ def drawn(
 
 CHARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
-    for made in (latency_recall_10, latency_recall_100, size_quality, size_overlap, latency_size)
+    for made in (
+        latency_recall_10,
+        latency_recall_100,
+        size_quality,
+        size_overlap,
+        latency_size,
+        compare_latency,
+    )
 }

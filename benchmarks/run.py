@@ -31,6 +31,7 @@ def commands(data: Path, work: Path, sizes: list[int]) -> Commands:
         "sweep": [["search.py", vectors, "--made", "balanced", "--sweep", "10", "100", "1000"]],
         "stages": [["stages.py", vectors]],
         "quality": [["quality.py", str(data), "--cache", str(work / "encoded")]],
+        "compare": [["compare.py", str(data)]],
         "codecs": [["codecs.py", str(data), "--cache", str(work / "encoded")]],
         "startup": [["startup.py", vectors, "--weight"]],
         "scan_threshold": [["scan_threshold.py", vectors]],
@@ -82,7 +83,7 @@ def main() -> None:
     chosen = commands(options.data, options.work, sizes)
     if options.only:
         chosen = {name: chosen[name] for name in options.only}
-    if set(chosen) != {"scale"}:
+    if set(chosen) - {"scale", "quality", "codecs", "compare"}:
         make_vectors(options.data, vectors_folder(options.work, USUAL), USUAL)
     if "scale" in chosen:
         make_vectors(options.data, vectors_folder(options.work, real(sizes)), real(sizes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from compare_tables import compare, compare_all
 from living_tables import drift, living
 from records import Record, engine, machines, mean_of, records, settings
 
@@ -319,5 +320,7 @@ TABLES: dict[str, Callable[[], str]] = {
         codecs,
         living,
         drift,
+        compare,
+        compare_all,
     )
 }

@@ -10,6 +10,7 @@ import pytest
 FACTS = {"version": "1", "cpu_model": "a processor", "documents": 1000, "tokens": 80_000, "dim": 128}
 PARAMS = {"k": 10, "query_tokens": 32, "nbits": 4, "name": "default"}
 TIMES = {"cpu_ms": 1.5, "cpu_ms_p95": 2.0, "wall_ms": 1.6, "wall_ms_p95": 2.1, "threads": 1}
+TIMED = ("p50", "cpu_p50", "cpu_p95", "cpu_p50_encoded", "cpu_p95_encoded")
 LEVEL = {"level": "compact"}
 RECALLS = {"recall": 0.9, "search_recall": 0.95}
 LINES = {
@@ -25,6 +26,18 @@ LINES = {
         {"benchmark": "throughput", "index": LEVEL, "params": PARAMS, "threads": 2, "qps": 123.0},
     ],
     "alternatives": [{"benchmark": "alternatives", "params": {"k": 10}, "build_cpu_s": 3, **TIMES}],
+    "compare": [
+        {"benchmark": "compare", "collection": name, "queries": 50, "encoder": "words", "k": 100,
+         "method": method, "baseline": "BM25", "values": {"nDCG@10": value, "MRR@10": value},
+         "tests": tests, "latency_ms": dict.fromkeys(TIMED, ms),
+         "qps": 1000 / ms, "bytes_per_document": 1234, "build_s": 60.0, "documents": size}
+        for name, size in (("one", 500), ("two", 9000))
+        for method, value, ms, tests in (
+            ("BM25", 0.3, 0.5, {}),
+            ("ColBERT", 0.4, 12.0, {"nDCG@10": {"difference": 0.1, "p_holm": 0.01}}),
+            ("slower", 0.35, 80.0, {"nDCG@10": {"difference": 0.05, "p_holm": 0.2}}),
+        )
+    ],
     "codecs": [
         {"benchmark": "codecs", "codec": "scaled", "bits": bits, "collection": "one", "kept": kept,
          "kept_low": kept, "kept_high": kept, "overlap_10": kept, "overlap_100": kept,
@@ -143,3 +156,23 @@ def test_frontier_keeps_what_nothing_beats(script):
 )
 def test_ticks_are_round_and_hold_all_values(script, low, high, log, expected):
     assert list(importlib.import_module("plait.svg").axis("x", [low, high], log).ticks) == expected
+
+
+def test_methods_side_by_side(filled, script):
+    tables = script("compare_tables")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.compare().splitlines()]
+    assert ["nDCG@10", "one", "two", "mean", "ms", "p95", "encoded", "bytes/doc", "build s"] in rows
+    assert ["ColBERT", "0.400 ↑", "0.400 ↑", "0.400", "12.0", "12.0", "12.0", "1,234", "60"] in rows
+    assert any(row[:2] == ["slower", "0.350"] for row in rows), "not significant"
+    assert "on two; a processor" in tables.compare()
+    everything = tables.compare_all()
+    assert "**one** (500 documents, 50 queries" in everything
+    assert everything.count("| BM25 |") == 2
+
+
+def test_the_frontier_leaves_out_what_is_slower_and_worse(filled, script):
+    root = ET.fromstring(script("compare_tables").compare_latency())
+    (line, _) = (
+        line for line in root.iter("{http://www.w3.org/2000/svg}polyline") if line.get("stroke-dasharray")
+    )
+    assert len(line.get("points").split()) == 2
