@@ -6,8 +6,10 @@ It shows that the page is complete: it finds the documents of the golden indexes
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ class Reader:
             self.documents[key] = text, json.loads(metadata) if metadata else {}
             self.ids[pid] = key
         self.singles: dict[str, np.ndarray] = {}
+        self.words: dict[str, Counter[str]] = {}
         self.vectors = dict(self._vectors())
         self.catalog.close()
 
@@ -73,6 +76,7 @@ class Reader:
             rows = getattr(self, f"_{kind}")(arrays, codec_arrays, nbits)
             self._check_lists(kind, arrays, codec_arrays)
             self._keep_singles(arrays, dead)
+            self._keep_words(arrays, dead)
             ends = arrays["doclens"].astype(np.int64).cumsum()
             for pid, begin, end in zip(arrays["pids"].tolist(), ends - arrays["doclens"], ends, strict=True):
                 if pid not in dead:
@@ -131,6 +135,49 @@ class Reader:
         for pid, row in zip(arrays["pids"].tolist(), rows, strict=True):
             if pid not in dead:
                 self.singles[self.ids[pid]] = row
+
+    def _keep_words(self, arrays: dict[str, np.ndarray], dead: set[int]) -> None:
+        """How often each term is in a segment's live documents, if the index has the part."""
+        if "bm25" not in self.settings:
+            assert not any(name.startswith("bm25_") for name in arrays)
+            return
+        docs, tfs, doclens = (arrays[f"bm25_{name}"] for name in ("docs", "tfs", "doclens"))
+        if docs.ndim == 2:
+            docs = docs.astype(np.int64) @ [1, 1 << 8, 1 << 16]
+        counts = [Counter() for _ in doclens]
+        blob, begin = arrays["bm25_terms"].tobytes(), 0
+        starts = [0, *arrays["bm25_list_ends"].tolist()]
+        for number, end in enumerate(arrays["bm25_term_ends"].tolist()):
+            term, begin = blob[begin:end].decode(), end
+            first, last = starts[number], starts[number + 1]
+            assert (np.diff(docs[first:last].astype(np.int64)) > 0).all()
+            for doc, tf in zip(docs[first:last].tolist(), tfs[first:last].tolist(), strict=True):
+                counts[doc][term] = tf
+            for block, at in enumerate(range(first, last, 128)):
+                place, rows = first // 128 + number + block, slice(at, min(at + 128, last))
+                assert arrays["bm25_block_tfs"][place] == tfs[rows].max()
+                smallest = doclens[docs[rows].astype(np.int64)].min()
+                assert arrays["bm25_block_doclens"][place] == min(smallest, 65_535)
+        assert [count.total() for count in counts] == doclens.tolist()
+        for pid, count in zip(arrays["pids"].tolist(), counts, strict=True):
+            if pid not in dead:
+                self.words[self.ids[pid]] = count
+
+    def search_words(self, terms: list[str], k: int) -> list[tuple[str, float]]:
+        """The best k of the documents that have one of the terms, by BM25 as Lucene computes it."""
+        k1, b = self.settings["bm25"]["k1"], self.settings["bm25"]["b"]
+        average = sum(count.total() for count in self.words.values()) / len(self.words)
+        scores = []
+        for key in sorted(self.words, key=list(self.ids.values()).index):
+            count, score = self.words[key], 0.0
+            for term in terms:
+                df = sum(term in other for other in self.words.values())
+                idf = math.log(1 + (len(self.words) - df + 0.5) / (df + 0.5))
+                norm = k1 * (1 - b + b * count.total() / average)
+                score += idf * count[term] / (count[term] + norm) if term in count else 0.0
+            if score:
+                scores.append((key, score))
+        return sorted(scores, key=lambda pair: -np.float32(pair[1]))[:k]
 
     def search_singles(self, query: Any, k: int) -> list[tuple[str, float]]:
         """The best k by the cosine of single vectors."""
