@@ -88,6 +88,14 @@ def test_pairs_are_cut_to_the_length():
     assert model.score("paris", ["france"]) != model.score("paris", ["city"])
 
 
+def test_the_end_of_a_very_long_text_is_not_read(monkeypatch):
+    model = CrossEncoder(GOLDEN / "ce-bert")
+    text = "bread rises " * 2000
+    whole = model.score("paris " * 30, [text])
+    monkeypatch.setattr("plait.encoder.tokenizer.CHARACTERS_PER_TOKEN", 1 << 20)
+    np.testing.assert_array_equal(model.score("paris " * 30, [text]), whole)
+
+
 def test_what_versions_before_6_wrote(copy):
     later = ("config_sentence_transformers.json", "modules.json", "sentence_bert_config.json")
     expected = CrossEncoder(GOLDEN / "ce-bert").score("paris", DOCUMENTS, logits=True)

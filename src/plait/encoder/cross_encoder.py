@@ -102,9 +102,11 @@ class CrossEncoder:
         """
         (query,) = check_texts([query], "query")
         checked = check_texts(texts, "texts")
-        whole = self.settings.query_prompt + query
+        tokens = self._tokenizer.start(self.settings.query_prompt + query)
         done = None if progress is None else lambda count: progress(count, len(checked))
-        found = map_threads(lambda text: self._run(self._tokenizer.pair(whole, text)), checked, threads, done)
+        found = map_threads(
+            lambda text: self._run(self._tokenizer.pair(tokens, text)), checked, threads, done
+        )
         scores = np.array(found, dtype=np.float32)
         return scores if logits else _activated(scores, self.settings.activation)
 

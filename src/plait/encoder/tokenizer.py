@@ -106,26 +106,10 @@ class TextTokenizer:
         return ids if marker is None else np.insert(ids, 1, marker)
 
     def _encode(self, text: str, limit: int) -> Encoding:
-        """The text's first ``limit`` tokens between special tokens, without reading all of a long text."""
-        window = limit * CHARACTERS_PER_TOKEN
-        while True:
-            start = self._start_of(text, window)
-            encoding = self._tokenizer.encode(start, add_special_tokens=False)
-            if len(start) == len(text) or len(encoding) >= limit:
-                encoding.truncate(limit)
-                return self._tokenizer.post_process(encoding)
-            window *= 4
-
-    def _start_of(self, text: str, window: int) -> str:
-        """The text up to the last blank within ``window`` characters.
-
-        When words are tokenised apart from each other, the start has the tokens that the whole text begins
-        with. Otherwise the whole text is returned.
-        """
-        if len(text) <= window or not self._cuts_words_apart:
-            return text
-        blank = text.rfind(" ", 0, window)
-        return text if blank <= 0 else text[:blank]
+        """The text's first ``limit`` tokens between special tokens."""
+        encoding = _encoded_start(self._tokenizer, text, limit, self._cuts_words_apart)
+        encoding.truncate(limit)
+        return self._tokenizer.post_process(encoding)
 
     def _id_of(self, key: str, token: str | None, path: Path) -> int | None:
         if token is None:
@@ -165,19 +149,46 @@ class PairTokenizer:
             CheckpointError: the file can't be read, or ``max_length`` leaves no room beside special tokens.
         """
         self._tokenizer = read_tokenizer(path)
+        self._cuts_words_apart = _cuts_words_apart(self._tokenizer)
+        self._max_length = max_length
         special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
         if max_length < special + 2:
             raise CheckpointError(
                 f"{path}: max_length is {max_length}, but the special tokens of a pair alone take {special}"
             )
-        self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+        self._pairs = read_tokenizer(path)  # another one, since this one cuts whatever it is given
+        self._pairs.enable_truncation(max_length, strategy="longest_first")
 
-    def pair(self, query: str, text: str) -> TokenizedText:
-        """The tokens of a query and a text."""
-        encoding = self._tokenizer.encode(query, text)
+    def start(self, text: str) -> Encoding:
+        """The tokens of one text of a pair, at least as many as a pair has; without special ones."""
+        return _encoded_start(self._tokenizer, text, self._max_length, self._cuts_words_apart)
+
+    def pair(self, query: Encoding, text: str) -> TokenizedText:
+        """The tokens of a query, as ``start`` gives them, and a text."""
+        encoding = self._pairs.post_process(query, self.start(text))
         ids = np.array(encoding.ids, dtype=np.int64)
         ones = np.ones(len(ids), dtype=np.int64)
         return TokenizedText(ids, ones, ones.astype(np.bool_), np.array(encoding.type_ids, dtype=np.int64))
+
+
+def _encoded_start(tokenizer: Tokenizer, text: str, limit: int, cuts_words_apart: bool) -> Encoding:
+    """At least the first ``limit`` tokens of a text, without reading all of a long one; no special ones."""
+    window = limit * CHARACTERS_PER_TOKEN
+    while True:
+        start = _start_of(text, window) if cuts_words_apart else text
+        encoding = tokenizer.encode(start, add_special_tokens=False)
+        if len(start) == len(text) or len(encoding) >= limit:
+            return encoding
+        window *= 4
+
+
+def _start_of(text: str, window: int) -> str:
+    """The text up to the last blank within ``window`` characters.
+
+    When words are tokenised apart from each other, the start has the tokens that the whole text begins with.
+    """
+    blank = -1 if len(text) <= window else text.rfind(" ", 0, window)
+    return text if blank <= 0 else text[:blank]
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
