@@ -1,7 +1,7 @@
 """BM25, bi-encoder, ColBERT and cascades on test collections: `python benchmarks/compare.py DATA`.
 
 DATA holds `eval/NAME/` in BEIR's form. Every collection is what `plait compare` makes of it, with one result
-line for each method. Takes about an hour of one core with the built-in model. To run it, keep the lines in
+line for each method. Takes half an hour of one core with the built-in model. To run it, keep the lines in
 results/compare.jsonl and fill tables and charts: `make bench DATA=... ONLY=compare`.
 """
 

@@ -160,6 +160,16 @@ def test_a_build_that_was_cut_off_goes_on(abstracts, judged, tmp_path, monkeypat
     assert (shown.methods[0].build_seconds is None) == (not exact), "a part of it is not known"
 
 
+def test_words_alone_need_no_encoding(report, abstracts, judged, tmp_path):
+    given = {"methods": ["bm25"], "model": Interrupted(0), "work": tmp_path / "work", "threads": 1}
+    shown, again = (plait.compare(abstracts, *judged, **given) for _ in range(2))
+    before = report.methods[0]
+    for one in (shown.methods[0], again.methods[0]):
+        assert (one.name, one.run, one.values) == ("BM25", before.run, before.values)
+        assert one.bytes_per_document == pytest.approx(before.bytes_per_document, rel=0.05)
+        assert one.build_seconds > 0
+
+
 def test_known_items_from_end_to_end(abstracts, tmp_path):
     shown = plait.compare(
         abstracts, model=WordEncoder(), methods=["bm25", "colbert"], made_queries=20, threads=1

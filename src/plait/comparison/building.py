@@ -50,6 +50,16 @@ def exact_bytes(collection: JudgedCollection, encoder: WatchedEncoder) -> int:
     return collection.characters // CHARACTERS_PER_TOKEN * encoder.dim * 4
 
 
+def build_words(collection: JudgedCollection, work: Work) -> Built:
+    """An index for methods that read words alone: nothing is encoded."""
+    if not work.fact("words"):
+        if work.words.exists():  # of a build that was cut off
+            shutil.rmtree(work.words)
+        work.record(bm25_seconds=_index_words(collection, work.words), words=True)
+    index = Index.open(work.words)
+    return Built(index, None, {"bm25": work.fact("bm25_seconds")}, _bytes(index, None))
+
+
 def build(
     collection: JudgedCollection,
     encoder: WatchedEncoder,
@@ -74,7 +84,8 @@ def build(
         else:
             _build_held(collection, encoder, work, documents, level, threads, progress)
     if work.fact("bm25_seconds") is None:
-        work.record(bm25_seconds=_bm25_seconds(collection, work.folder))
+        with tempfile.TemporaryDirectory(dir=work.folder) as beside:
+            work.record(bm25_seconds=_index_words(collection, Path(beside) / "index"))
     index = Index.open(work.index, model=encoder)
     seconds = {name: work.fact(f"{name}_seconds") for name in ("bm25", "encode", "index")}
     return Built(index, documents, seconds, _bytes(index, documents))
@@ -179,13 +190,10 @@ def _sample(documents: Iterable[Document]) -> list[str]:
     return sample
 
 
-def _bm25_seconds(collection: JudgedCollection, folder: Path) -> float:
-    """How long an index of texts and their words takes, without any encoding: its one vector is nothing."""
+def _index_words(collection: JudgedCollection, path: Path) -> float:
+    """Make an index of texts and their words, whose vectors are nothing; how many seconds it took."""
     began = time.perf_counter()
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as beside,
-        Index.create(Path(beside) / "index", dim=1, bm25=True, auto_compact=False) as index,
-    ):
+    with Index.create(path, dim=1, bm25=True) as index:
         for some in _batches(collection.documents()):
             nothing = TokenEmbeddings(np.ones((len(some), 1), np.float32), np.ones(len(some), np.int64))
             index.add(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.codec import require_level
-from plait.comparison.building import MOST_EXACT_BYTES, Built, build, exact_bytes
+from plait.comparison.building import MOST_EXACT_BYTES, Built, build, build_words, exact_bytes
 from plait.comparison.encoding import WatchedEncoder
 from plait.comparison.exact import ExactRetriever
 from plait.comparison.judged import (
@@ -111,10 +111,19 @@ def compare(
     with nullcontext(work) if work is not None else tempfile.TemporaryDirectory() as folder:
         asking = _Asking(collection, encoder, cross_encoder, metrics, k or depth(metrics), threads, progress)
         place = Work(Path(folder), asking.key(level), lasting=work is not None)
-        wanted = any(EXACT in method.needs for method in chosen)
-        built = build(
-            collection, encoder, place, level=level, exact=wanted, threads=threads, progress=progress
-        )
+        needs = frozenset().union(*(method.needs for method in chosen))
+        if needs <= {"bm25", "cross_encoder"}:
+            built = build_words(collection, place)
+        else:
+            built = build(
+                collection,
+                encoder,
+                place,
+                level=level,
+                exact=EXACT in needs,
+                threads=threads,
+                progress=progress,
+            )
         with built.index:
             results = [asking.result(method, built, place) for method in chosen]
     return Report(

@@ -13,7 +13,8 @@ import numpy as np
 from plait.errors import InvalidParameter
 from plait.types import TokenEmbeddings
 
-_STATE, _INDEX, _VECTORS, _RESULTS = "comparison.json", "index", "vectors", "results"
+_STATE, _RESULTS = "comparison.json", "results"
+_INDEX, _WORDS, _VECTORS = "index", "words", "vectors"
 _ARRAYS = ("vectors", "doclens", "pooled")
 
 
@@ -54,6 +55,11 @@ class Work:
     def index(self) -> Path:
         """Where the index is."""
         return self.folder / _INDEX
+
+    @property
+    def words(self) -> Path:
+        """Where an index of words alone is."""
+        return self.folder / _WORDS
 
     def fact(self, name: str) -> Any:
         """What was recorded under a name, or None."""
