@@ -56,7 +56,7 @@ def lines(folder: Path, options: argparse.Namespace, work: Path) -> list[dict[st
             "stages_ms": rounded(method.stages, 3),
             "qps": round(method.queries_per_second, 1),
             "bytes_per_document": round(method.bytes_per_document),
-            "build_s": round(method.build_seconds or 0, 1),
+            "build_cpu_s": round(method.build_cpu_seconds or 0, 1),
         }
         for method in report.methods
     ]

@@ -27,8 +27,8 @@ def compare() -> str:
     head = ["nDCG@10", *names, "mean", "ms", "p95", "encoded", "bytes/doc", "build s"]
     about = (
         f"Encoder {found[0]['encoder']}; the best {found[0]['k']}. Times, sizes, build times on {largest}; "
-        f"{machines(found)}, one thread, CPU time, median. ↑ ↓: better, worse than {found[0]['baseline']}, "
-        f"p < {SIGNIFICANT} after Holm's correction."
+        f"{machines(found)}, one thread, CPU time, queries by their median. "
+        f"↑ ↓: better, worse than {found[0]['baseline']}, p < {SIGNIFICANT} after Holm's correction."
     )
     return f"{about}\n\n{lines(head, rows)}"
 
@@ -105,7 +105,7 @@ def costs_of(record: Record) -> list[str]:
     """Time, its 95th percentile, time without encoding, size and build time."""
     latency = record["latency_ms"]
     times = [ms(latency[name]) for name in ("cpu_p50", "cpu_p95", "cpu_p50_encoded")]
-    return [*times, f"{record['bytes_per_document']:,}", f"{record['build_s']:,.0f}"]
+    return [*times, f"{record['bytes_per_document']:,}", f"{record['build_cpu_s']:,.0f}"]
 
 
 def ms(value: float) -> str:

@@ -30,7 +30,7 @@ LINES = {
         {"benchmark": "compare", "collection": name, "queries": 50, "encoder": "words", "k": 100,
          "method": method, "baseline": "BM25", "values": {"nDCG@10": value, "MRR@10": value},
          "tests": tests, "latency_ms": dict.fromkeys(TIMED, ms),
-         "qps": 1000 / ms, "bytes_per_document": 1234, "build_s": 60.0, "documents": size}
+         "qps": 1000 / ms, "bytes_per_document": 1234, "build_cpu_s": 60.0, "documents": size}
         for name, size in (("one", 500), ("two", 9000))
         for method, value, ms, tests in (
             ("BM25", 0.3, 0.5, {}),

@@ -43,6 +43,7 @@ def test_every_method_is_measured(report, abstracts):
         assert latency.cpu_p50 > 0
         assert method.queries_per_second > 0
         assert method.build_seconds > 0
+        assert method.build_cpu_seconds > 0
         assert 0 <= method.values["nDCG@10"] <= 1
         assert len(method.run) == len(report.queries)
     assert set(report.comparisons) == {method.name for method in report.methods[1:]}

@@ -21,7 +21,9 @@ def method(name: str, right: int, ms: float, size: float, seconds: float | None 
     run = {query: {"right": 1.0, "wrong|one": 0.5 if int(query) < right else 1.5} for query in QUERIES}
     latency = Latency(ms, 2 * ms, ms / 2, ms, ms, 2 * ms, ms / 2, ms)
     values, each = evaluate(QRELS, run, METRICS), evaluate_queries(QRELS, run, METRICS)
-    return MethodResult(name, "bm25:10", values, each, latency, {"bm25": ms}, 123.4, size, seconds, run)
+    return MethodResult(
+        name, "bm25:10", values, each, latency, {"bm25": ms}, 123.4, size, seconds, seconds, run
+    )
 
 
 def report(*methods: MethodResult, known: str | None = None) -> Report:

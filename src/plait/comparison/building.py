@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from plait.comparison.encoding import WatchedEncoder
+from plait.comparison.encoding import WatchedEncoder, clocks
 from plait.comparison.judged import JudgedCollection
 from plait.comparison.work import Work
 from plait.index import Index
@@ -34,14 +33,14 @@ class Built:
     Attributes:
         index: with BM25 and a bi-encoder.
         documents: the original vectors, if they were wanted.
-        seconds: of "bm25" (an index of the words alone), "encode" and "index" (everything but encoding);
-            None where a build was cut off.
+        seconds: of the wall clock and of CPU, for "bm25" (an index of the words alone), "encode" and "index"
+            (everything but encoding); None where a build was cut off.
         bytes: what each part takes on the disk: "bm25", "bi_encoder", "colbert", "exact", "texts".
     """
 
     index: Index
     documents: TokenEmbeddings | None
-    seconds: dict[str, float | None] = field(default_factory=dict)
+    seconds: dict[str, list[float] | None] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
 
 
@@ -98,7 +97,7 @@ def _encoded(
     threads: int | None,
     progress: Progress | None,
 ) -> TokenEmbeddings:
-    before = encoder.document_seconds
+    before = encoder.document_time.copy()
     texts = [document.text or "" for document in collection.documents()]
     parts = []
     for start in range(0, len(texts), ENCODED):
@@ -115,7 +114,7 @@ def _encoded(
         np.concatenate([part.doclens for part in parts]),
         np.concatenate(pooled) if len(pooled) == len(parts) else None,
     )
-    work.keep_vectors(documents, encoder.document_seconds - before)
+    work.keep_vectors(documents, (encoder.document_time - before).tolist())
     return documents
 
 
@@ -131,7 +130,7 @@ def _build_held(
     if work.index.exists():  # of a build that was cut off: one commit, so nothing is lost
         shutil.rmtree(work.index)
     given = list(collection.documents())
-    began = time.perf_counter()
+    began = clocks()
     with Index.create(work.index, encoder, level=level, bm25=True, bi_encoder=True) as index:
         index.add(
             [document.text or "" for document in given],
@@ -140,7 +139,7 @@ def _build_held(
             threads=threads,
             progress=progress,
         )
-    work.record(built=True, index_seconds=time.perf_counter() - began)
+    work.record(built=True, index_seconds=(clocks() - began).tolist())
 
 
 def _build_stream(
@@ -152,7 +151,7 @@ def _build_stream(
     progress: Progress | None,
 ) -> None:
     cut_off = work.index.exists()
-    before, began = encoder.document_seconds, time.perf_counter()
+    before, began = encoder.document_time.copy(), clocks()
     with (
         Index.open(work.index, model=encoder)
         if cut_off
@@ -169,12 +168,12 @@ def _build_stream(
             threads=threads,
             progress=progress,
         )
-    encode = encoder.document_seconds - before
-    spent = time.perf_counter() - began
+    encode = encoder.document_time - before
+    spent = clocks() - began
     work.record(
         built=True,
-        encode_seconds=None if cut_off else encode,
-        index_seconds=None if cut_off else spent - encode,
+        encode_seconds=None if cut_off else encode.tolist(),
+        index_seconds=None if cut_off else (spent - encode).tolist(),
     )
 
 
@@ -190,9 +189,9 @@ def _sample(documents: Iterable[Document]) -> list[str]:
     return sample
 
 
-def _index_words(collection: JudgedCollection, path: Path) -> float:
-    """Make an index of texts and their words, whose vectors are nothing; how many seconds it took."""
-    began = time.perf_counter()
+def _index_words(collection: JudgedCollection, path: Path) -> list[float]:
+    """Make an index of texts and their words, whose vectors are nothing; wall and CPU seconds."""
+    began = clocks()
     with Index.create(path, dim=1, bm25=True) as index:
         for some in _batches(collection.documents()):
             nothing = TokenEmbeddings(np.ones((len(some), 1), np.float32), np.ones(len(some), np.int64))
@@ -201,7 +200,8 @@ def _index_words(collection: JudgedCollection, path: Path) -> float:
                 vectors=nothing,
                 ids=[document.id for document in some],
             )
-    return time.perf_counter() - began
+    found: list[float] = (clocks() - began).tolist()
+    return found
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

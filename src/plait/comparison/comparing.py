@@ -216,7 +216,7 @@ class _Asking:
             found["stages"],
             found["queries_per_second"],
             sum(built.bytes.get(part, 0) for part in method.needs) / self.collection.ndocs,
-            _build_seconds(method, built),
+            *_build_seconds(method, built),
             run,
         )
 
@@ -245,8 +245,8 @@ class _Asking:
         )
 
 
-def _build_seconds(method: Method, built: Built) -> float | None:
-    """What it took to make what the method searches."""
+def _build_seconds(method: Method, built: Built) -> tuple[float | None, float | None]:
+    """What it took to make what the method searches: wall and CPU seconds."""
     parts = set()
     if method.needs & {"bi_encoder", "colbert", EXACT}:
         parts.add("encode")
@@ -255,4 +255,8 @@ def _build_seconds(method: Method, built: Built) -> float | None:
     elif "bm25" in method.needs:
         parts.add("bm25")
     found = [built.seconds[part] for part in sorted(parts)]
-    return None if None in found else sum(seconds for seconds in found if seconds is not None)
+    known = [seconds for seconds in found if seconds is not None]
+    if len(known) < len(found):
+        return None, None
+    wall, cpu = (sum(seconds[place] for seconds in known) for place in (0, 1))
+    return wall, cpu

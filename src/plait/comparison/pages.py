@@ -177,6 +177,7 @@ def _record(report: Report, method: MethodResult) -> dict[str, Any]:
         "queries_per_second": method.queries_per_second,
         "bytes_per_document": method.bytes_per_document,
         "build_seconds": "" if method.build_seconds is None else method.build_seconds,
+        "build_cpu_seconds": "" if method.build_cpu_seconds is None else method.build_cpu_seconds,
         "frontier": method.name in report.frontier,
         "baseline": report.baseline,
         **tests,

@@ -32,7 +32,8 @@ class MethodResult:
         stages: median milliseconds of each stage, where the method has stages.
         queries_per_second: asked on ``Report.threads`` threads.
         bytes_per_document: of what the method reads of the index, without the documents' texts.
-        build_seconds: from texts to what the method searches; None if the build was cut off in between.
+        build_seconds, build_cpu_seconds: from texts to what the method searches; None if the build was cut
+            off in between.
         run: query id -> document id -> score.
     """
 
@@ -45,6 +46,7 @@ class MethodResult:
     queries_per_second: float
     bytes_per_document: float
     build_seconds: float | None
+    build_cpu_seconds: float | None
     run: dict[str, dict[str, float]] = field(repr=False)
 
 

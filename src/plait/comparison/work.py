@@ -99,7 +99,7 @@ class Work:
         }
         return TokenEmbeddings(**found)
 
-    def keep_vectors(self, documents: TokenEmbeddings, seconds: float) -> None:
+    def keep_vectors(self, documents: TokenEmbeddings, seconds: list[float]) -> None:
         """Keep the documents' vectors, which took so long to encode, if they can be of use again."""
         if not self._lasting:
             self.record(encode_seconds=seconds)
