@@ -257,6 +257,7 @@ class Index(Collection):
         params: SearchParams | None = None,
         recall_target: float | None = None,
         threads: int | None = None,
+        texts: bool = True,
     ) -> list[Hit]:
         """The best documents for a query.
 
@@ -270,6 +271,7 @@ class Index(Collection):
             recall_target: instead of params, the share of a full scan's hits that should be found on average,
                 up to 1. What it takes was measured when the documents were added.
             threads: for scanning; None for all cores. The result does not depend on it.
+            texts: False leaves texts and metadata out of the hits: faster where there are hundreds.
 
         Returns:
             Exactly ``min(k, number of live documents allowed)`` hits: unique, best first, ties in
@@ -284,7 +286,7 @@ class Index(Collection):
             allowed = allowed_pids(snapshot, ids, filter)
             params = self._params(snapshot, k, params, recall_target, allowed)
             found = engine.search(snapshot, vectors, k, params, allowed=allowed, threads=threads)
-            return _hits(snapshot, found)
+            return _hits(snapshot, found, texts)
 
     def score(
         self, query: str | npt.ArrayLike, ids: Sequence[str], k: int | None = None
@@ -329,7 +331,13 @@ class Index(Collection):
             yield snapshot
 
     def search_bm25(
-        self, query: str, k: int = 10, *, filter: Filter | None = None, ids: Iterable[str] | None = None
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        ids: Iterable[str] | None = None,
+        texts: bool = True,
     ) -> list[Hit]:
         """The best documents by the words that they share with a query (BM25, as Lucene computes it).
 
@@ -339,6 +347,7 @@ class Index(Collection):
             query: a text; a word that is there twice counts twice.
             k: hits wanted.
             filter, ids: as for ``search``; scores do not depend on them.
+            texts: as for ``search``.
 
         Returns:
             The ``k`` best of the documents allowed that share a word with the query, or all if there are
@@ -359,7 +368,7 @@ class Index(Collection):
                     f"`plait export` writes"
                 )
             allowed = allowed_pids(snapshot, ids, filter)
-            return _hits(snapshot, engine.search_bm25(snapshot, part, query, k, allowed=allowed))
+            return _hits(snapshot, engine.search_bm25(snapshot, part, query, k, allowed=allowed), texts)
 
     def search_bi_encoder(
         self,
@@ -711,7 +720,10 @@ def _bi_encoder_record(wanted: bool | int, encoder: Encoder | None, dim: int | N
     return {part.name: part.as_json()}
 
 
-def _hits(snapshot: Snapshot, found: list[tuple[int, float]]) -> list[Hit]:
+def _hits(snapshot: Snapshot, found: list[tuple[int, float]], texts: bool = True) -> list[Hit]:
+    if not texts:
+        keys = snapshot.ids_of(pid for pid, _ in found)
+        return [Hit(rank, keys[pid], score) for rank, (pid, score) in enumerate(found, start=1)]
     documents = snapshot.documents(pid for pid, _ in found)
     return [
         Hit(rank, documents[pid].id, score, documents[pid].text, documents[pid].metadata)

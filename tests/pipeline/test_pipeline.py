@@ -172,6 +172,49 @@ def test_score_of_some_documents(index):
     assert index.score(QUESTION, ["nowhere"]) == {}
 
 
+def test_searches_without_texts(index):
+    whole = index.search(QUESTION, 3)
+    bare = index.search(QUESTION, 3, texts=False)
+    assert [tuple(hit) for hit in bare] == [tuple(hit) for hit in whole]
+    assert {(hit.text, len(hit.metadata)) for hit in bare} == {(None, 0)}
+    assert [tuple(hit) for hit in index.search_bm25(QUESTION, 3, texts=False)] == [
+        tuple(hit) for hit in index.search_bm25(QUESTION, 3)
+    ]
+
+
+# ---- BM25 ------------------------------------------------------------------------------------------------
+
+
+def test_bm25_first(index):
+    """Only documents with a word of the query are found; texts are there at the end."""
+    words = {hit.id: hit.score for hit in index.search_bm25(QUESTION, 5)}
+    assert set(words) == {"paris", "loire", "berlin"}
+    found = Pipeline(index).bm25(1000).colbert(100).search(QUESTION)
+    assert ids(found) == [hit.id for hit in index.search(QUESTION, 5) if hit.id in words]
+    assert {hit.id: hit.scores["bm25"] for hit in found} == words
+    assert [(hit.text, hit.metadata) for hit in found] == [
+        (TEXTS[hit.id], {"n": list(TEXTS).index(hit.id)}) for hit in found
+    ]
+    assert ids(Pipeline(index).bm25(2).search(QUESTION)) == list(words)[:2]
+    assert Pipeline(index).bm25(5).search("xylophone") == []
+
+
+def test_bm25_and_colbert_fused(index):
+    pipeline = Pipeline(index, cross_encoder=SharedWords()).fuse(bm25=5, colbert=5).cross_encoder(5)
+    found = pipeline.search(QUESTION, filter={"n": {"$lt": 4}})
+    assert set(ids(found)) == {"paris", "loire", "berlin", "bread"}
+    assert list(found.timings) == ["encode", "bm25", "colbert", "rrf", "cross_encoder"]
+    assert {len(hit.scores) for hit in found} == {4, 3}
+    assert all(hit.text == TEXTS[hit.id] for hit in found)
+
+
+def test_bm25_needs_a_text_and_an_index_that_has_it(index, small):
+    with pytest.raises(InvalidParameter, match="bm25 needs the text of the query, but was given ndarray"):
+        Pipeline(index).bm25(3).search(np.eye(2, 128, dtype=np.float32))
+    with pytest.raises(plait.PlaitError, match="was made without BM25"):
+        Pipeline(small).bm25(3).search("text")
+
+
 # ---- stages of a caller's own ----------------------------------------------------------------------------
 
 
@@ -227,9 +270,23 @@ def test_what_a_stage_gives_is_made_sound():
     assert found[1].scores == {"finder": 99.0}
 
 
+def test_hits_without_a_text_get_that_of_the_index(index):
+    """As those of an engine that gives ids only."""
+    ids_only = Finder(["tides", "elsewhere"])
+    ids_only.found = [Hit(hit.rank, hit.id, hit.score) for hit in ids_only.found]
+    found = Pipeline(index).retrieve(ids_only, 2).colbert(1)
+    with pytest.raises(InvalidParameter, match="the document 'elsewhere' has none and is not in the index"):
+        found.search(QUESTION)
+    ids_only.found = ids_only.found[:1]
+    words = SharedWords()
+    (hit,) = Pipeline(index, cross_encoder=words).retrieve(ids_only, 1).cross_encoder(1).search(QUESTION)
+    assert (hit.text, hit.metadata) == (TEXTS["tides"], {"n": 4})
+
+
 def test_a_pipeline_is_a_retriever(index):
     inner = Pipeline(index, name="inner").colbert(5)
     found = Pipeline(index).fuse((inner, 3), (Finder(["tides"]), 1)).search(QUESTION)
+    assert index.encoder.queries == [QUESTION]
     assert ids(found)[0] == "paris"
     assert {"inner", "colbert", "rrf"} <= set(found[0].scores)
     assert ids(inner.search(QUESTION, 2)) == ["paris", "berlin"]
@@ -238,9 +295,9 @@ def test_a_pipeline_is_a_retriever(index):
 def test_queries_are_plain_text_to_other_stages():
     finder = Finder("abc")
     Pipeline().retrieve(finder, 3).search("q", filter={"a": 1})
-    query, k, filter, ids = finder.asked[0]
+    query, k, filter, allowed = finder.asked[0]
     assert isinstance(query, str)
-    assert (query, k, filter, ids) == ("q", 3, {"a": 1}, None)
+    assert (query, k, filter, allowed) == ("q", 3, {"a": 1}, None)
 
 
 @given(

@@ -258,7 +258,9 @@ class Pipeline:
         ids = as_allowed(ids)
         budget = self._budget_ms if budget_ms is None else as_budget(budget_ms)
         asked: Any = query
-        if isinstance(query, str):
+        if isinstance(query, str) and not isinstance(
+            query, Query
+        ):  # one of another pipeline is encoded already
             asked = Query(check_texts([query], "query")[0], threads, self._clock)
         self._components.load()
         with self._one_state():
@@ -314,7 +316,9 @@ class Pipeline:
         last = self._rerankers[-1] if self._rerankers else self._source
         needed = wanted or last.k or 1
         deadline = None if budget_ms is None else self._clock() + budget_ms / 1e3
-        run = Run(query, wanted, needed, filter, ids, self._clock, deadline)
+        one = isinstance(self._source, Retrieve) and not self._rerankers
+        index = None if one else self.index
+        run = Run(query, wanted, needed, filter, ids, self._clock, deadline, index)
         hits = self._source.run(run)
         for stage in self._rerankers:
             hits = stage.run(run, hits)

@@ -29,7 +29,10 @@ class Retriever(Protocol):
 
 
 class Reranker(Protocol):
-    """Puts hits of any origin in a better order."""
+    """Puts hits of any origin in a better order.
+
+    One that has an attribute ``reads_texts`` of False may be given hits of the index without their texts.
+    """
 
     @property
     def name(self) -> str:

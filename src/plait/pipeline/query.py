@@ -23,16 +23,19 @@ class Query(str):
     Attributes:
         encoding_seconds: what encoding has taken so far.
         threads: how many threads a stage may use; None for all cores. Results do not depend on it.
+        texts: whether hits should come with their texts and metadata, or a stage behind reads those it needs.
     """
 
     encoding_seconds: float
     threads: int | None
+    texts: bool
 
     def __new__(cls, text: str, threads: int | None = None, clock: Clock = perf_counter) -> Query:
         """Wrap a text, which is encoded when a stage wants it."""
         query = super().__new__(cls, text)
         query.encoding_seconds = 0.0
         query.threads = threads
+        query.texts = True
         query._clock = clock
         query._embeddings = {}
         return query
@@ -81,3 +84,8 @@ def require_text(query: object, name: str) -> str:
 def threads_for(query: object) -> int | None:
     """How many threads a stage may use for a query."""
     return query.threads if isinstance(query, Query) else None
+
+
+def texts_for(query: object) -> bool:
+    """Whether hits of a query should come with their texts and metadata."""
+    return query.texts if isinstance(query, Query) else True

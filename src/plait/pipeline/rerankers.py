@@ -42,6 +42,7 @@ class ColBERTReranker:
 
     name = "colbert"
     batch_size = 256
+    reads_texts = False
 
     def __init__(self, index: Index | None = None, model: str | Path | Encoder | None = None) -> None:
         if index is not None and model is not None:
@@ -105,6 +106,7 @@ class BiEncoderReranker:
 
     name = "bi_encoder"
     batch_size = 1024
+    reads_texts = False
 
     def __init__(self, index: Index) -> None:
         self._index = index

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from plait.index import Index
-from plait.pipeline.query import require_text, single_vector_for, threads_for, tokens_for
+from plait.pipeline.query import require_text, single_vector_for, texts_for, threads_for, tokens_for
 from plait.search import SearchParams
 from plait.types import Hit, Hits
 
@@ -44,6 +44,7 @@ class ColBERTRetriever:
             filter=filter,
             ids=ids,
             threads=threads_for(query),
+            texts=texts_for(query),
             **self._how,
         )
         return _named(found, self.name, start)
@@ -68,8 +69,8 @@ class BM25Retriever:
         """The best ``k`` of the documents allowed that share a word with the query."""
         start = perf_counter()
         text = str(require_text(query, self.name))
-        index: Any = self._index
-        return _named(index.search_bm25(text, k, filter=filter, ids=ids), self.name, start)
+        found = self._index.search_bm25(text, k, filter=filter, ids=ids, texts=texts_for(query))
+        return _named(found, self.name, start)
 
 
 class BiEncoderRetriever:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from plait.index import Index
 from plait.pipeline.fusion import fuse
 from plait.pipeline.protocols import Reranker, Retriever
 from plait.pipeline.query import Clock, Query
@@ -25,6 +26,8 @@ class Run:
         filter, ids: what may be found.
         clock: in seconds.
         deadline: when the whole search should end; None for no budget.
+        index: where texts are read that were left out because most hits are dropped before they are wanted;
+            None if nothing is left out.
     """
 
     query: Any
@@ -34,6 +37,7 @@ class Run:
     ids: Iterable[str] | None
     clock: Clock
     deadline: float | None = None
+    index: Index | None = None
     timings: dict[str, float] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -63,8 +67,23 @@ class Run:
         """Seconds, as the clock's, but standing still while the query is encoded."""
         return self.clock() - self._encoding()
 
-    def hits(self, found: Iterable[Hit]) -> Hits:
-        """The end of the run."""
+    def with_texts(self, hits: list[Hit]) -> list[Hit]:
+        """The hits, those without a text and metadata with what the index has."""
+        bare = [hit.id for hit in hits if hit.text is None and not hit.metadata]
+        if self.index is None or not bare:
+            return hits
+        held = {document.id: document for document in self.index.get(bare) if document is not None}
+        return [
+            replace(hit, text=held[hit.id].text, metadata=held[hit.id].metadata)
+            if hit.id in held and hit.text is None and not hit.metadata
+            else hit
+            for hit in hits
+        ]
+
+    def hits(self, found: list[Hit]) -> Hits:
+        """The end of the run; reading texts counts for its last stage."""
+        with self.timed(next(reversed(self.timings))):
+            found = self.with_texts(found)
         encoding = {"encode": 1e3 * self._encoding()} if self._encoding() else {}
         return Hits(found, encoding | self.timings, self.stopped, self.late)
 
@@ -86,6 +105,8 @@ class Retrieve:
         label = run.label(self.retriever.name)
         ends = _earlier(run.until(self.budget_ms), deadline)
         k = max(self.k, run.wanted)
+        if isinstance(run.query, Query):
+            run.query.texts = run.index is None
         with run.timed(label):
             found = self.retriever.search(run.query, k, filter=run.filter, ids=run.ids)
             hits = _labelled(found, self.retriever.name, label)[:k]
@@ -155,6 +176,8 @@ class Rerank:
         ends = run.until(self.budget_ms)
         k = max(self.k, run.wanted)
         with run.timed(label):
+            if getattr(self.reranker, "reads_texts", True):
+                hits = run.with_texts(hits)
             found, whole = self._found(run, hits, k, ends)
             earlier = {hit.id: hit for hit in hits}
             placed = {hit.id: _again(earlier[hit.id], hit.score, label) for hit in found if hit.id in earlier}
@@ -209,10 +232,14 @@ def _labelled(hits: Iterable[Hit], name: str | None, label: str) -> list[Hit]:
     """The hits, each id once, with a stage's score under its label."""
     unique: dict[str, Hit] = {}
     for hit in hits:
-        if hit.id not in unique:
-            scores = {other: score for other, score in hit.scores.items() if other != name}
-            scores[label] = hit.score
-            unique[hit.id] = Hit(len(unique) + 1, hit.id, hit.score, hit.text, hit.metadata, scores)
+        if hit.id in unique:
+            continue
+        if hit.rank == len(unique) + 1 and hit.scores == {label: hit.score}:
+            unique[hit.id] = hit
+            continue
+        scores = {other: score for other, score in hit.scores.items() if other != name}
+        scores[label] = hit.score
+        unique[hit.id] = Hit(len(unique) + 1, hit.id, hit.score, hit.text, hit.metadata, scores)
     return list(unique.values())
 
 

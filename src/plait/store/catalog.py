@@ -272,6 +272,17 @@ class Catalog:
                     found[pid] = self._rows_as.document(pid, key, text, metadata)
         return found
 
+    def ids_of(self, pids: Iterable[int]) -> dict[int, str]:
+        """pid -> id of the live ones among these pids."""
+        found = {}
+        with self.reading():
+            for part in _parts(pids):
+                marks = ",".join("?" * len(part))
+                query = f"SELECT pid, id FROM document WHERE pid IN ({marks})"
+                for pid, key in self._connection.execute(query, part):
+                    found[pid] = self._rows_as.text(key, f"the id of the document with the pid {pid}")
+        return found
+
     # Filters ---------------------------------------------------------------------------------
 
     def condition(self, given: Mapping[str, Any]) -> Condition:

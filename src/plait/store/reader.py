@@ -143,11 +143,22 @@ class Snapshot:
         wanted = list(pids)
         with self._lock:
             found = self._open_catalog().documents(wanted)
+        self._require_listed(wanted, found)
+        return found
+
+    def ids_of(self, pids: Iterable[int]) -> dict[int, str]:
+        """pid -> id, of live ones; as ``documents``."""
+        wanted = list(pids)
+        with self._lock:
+            found = self._open_catalog().ids_of(wanted)
+        self._require_listed(wanted, found)
+        return found
+
+    def _require_listed(self, wanted: Iterable[int], found: Mapping[int, Any]) -> None:
         lost = next((pid for pid in wanted if pid not in found), None)
         if lost is not None:
             path = layout.catalog_path(self.folder)
             raise IndexCorrupt(path, f"pid {lost} is in a segment, but not listed")
-        return found
 
     def pids_of(self, ids: Iterable[str]) -> dict[str, int]:
         """id -> pid, for the live ones."""
