@@ -92,6 +92,36 @@ def test_the_page_on_comparing_runs(tmp_path: Path):
     assert (tmp_path / "my_report" / "latency.svg").is_file()
 
 
+def test_the_page_on_pipelines_runs(tmp_path: Path):
+    page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "tests" / "golden" / "cross_encoders" / "ce-bert", tmp_path / "path/to/checkpoint")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    (stages,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "stages.toml").write_text(stages)
+    said = {}
+    for kind, command in (("python", [sys.executable, "-W", "error", "-c"]), ("bash", ["bash", "-e", "-c"])):
+        blocks = re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        assert blocks
+        if kind == "python":
+            blocks.append("print(plait.Pipeline.from_config('stages.toml'))")
+        result = subprocess.run(
+            [*command, "\n".join(blocks)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        said[kind] = result.stdout
+    assert said["python"].splitlines()[-1] == (
+        "minmax(bm25:1000*0.3, bi_encoder:1000*0.7) > colbert:100 > cross_encoder:10@50ms"
+    )
+    assert "3 ['colbert']" in said["python"], "a budget makes no hits fewer"
+    assert "Paris is the capital of France." in said["bash"]
+
+
 #: Page about a tool -> an index that the tool made, which the page calls old_index.
 MIGRATING = {
     "colbert-ai": "colbert-ai-4",

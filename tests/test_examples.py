@@ -22,6 +22,7 @@ def run(script, **options):
     [
         ("quickstart.py", "1 paris "),
         ("own_vectors.py", "1 7 4.0"),
+        ("cascade.py", "bm25:1000+bi_encoder:1000 > colbert:3 within 1000ms"),
         ("changing_index.py", "expects the new note and finds: ['dentist-2', 'shopping']"),
     ],
 )

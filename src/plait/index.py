@@ -378,6 +378,7 @@ class Index(Collection):
         filter: Filter | None = None,
         ids: Iterable[str] | None = None,
         threads: int | None = None,
+        texts: bool = True,
     ) -> list[Hit]:
         """The best documents by one vector for each (a bi-encoder): fast, and less accurate than ``search``.
 
@@ -388,7 +389,7 @@ class Index(Collection):
             query: a text; or its one vector ``[d]``; or, where that is the mean of the token vectors, these
                 ``[nq, dim]``.
             k: hits wanted.
-            filter, ids: as for ``search``.
+            filter, ids, texts: as for ``search``.
             threads: for scanning; None for all cores. The result does not depend on it.
 
         Returns:
@@ -411,7 +412,7 @@ class Index(Collection):
             vector = self._single_vector(query, part)
             allowed = allowed_pids(snapshot, ids, filter)
             found = engine.search_bi_encoder(snapshot, vector, k, allowed=allowed, threads=threads)
-            return _hits(snapshot, found)
+            return _hits(snapshot, found, texts)
 
     def _single_vector(self, query: str | npt.ArrayLike, part: BiEncoderPart) -> FloatArray:
         """A query's one vector f32 ``[part.dim]``."""

@@ -180,6 +180,7 @@ def test_searches_without_texts(index):
     assert [tuple(hit) for hit in index.search_bm25(QUESTION, 3, texts=False)] == [
         tuple(hit) for hit in index.search_bm25(QUESTION, 3)
     ]
+    assert {hit.text for hit in index.search_bi_encoder(QUESTION, 3, texts=False)} == {None}
 
 
 # ---- BM25 ------------------------------------------------------------------------------------------------
@@ -213,6 +214,42 @@ def test_bm25_needs_a_text_and_an_index_that_has_it(index, small):
         Pipeline(index).bm25(3).search(np.eye(2, 128, dtype=np.float32))
     with pytest.raises(plait.PlaitError, match="was made without BM25"):
         Pipeline(small).bm25(3).search("text")
+
+
+# ---- one vector for each document ------------------------------------------------------------------------
+
+
+def test_cascade_of_a_bi_encoder(index):
+    cosines = {hit.id: hit.score for hit in index.search_bi_encoder(QUESTION, 5)}
+    index.encoder.queries.clear()
+    pipeline = Pipeline(index, cross_encoder=SharedWords()).bi_encoder(4).colbert(3).cross_encoder(2)
+    found = pipeline.search(QUESTION)
+    assert index.encoder.queries == [QUESTION], "one pass through the network gives both"
+    assert ids(found) == ["paris", "berlin"]
+    assert all(hit.scores["bi_encoder"] == cosines[hit.id] for hit in found)
+    assert list(found.timings) == ["encode", "bi_encoder", "colbert", "cross_encoder"]
+    assert found[0].text == TEXTS["paris"]
+
+
+def test_three_lists_fused(index):
+    found = Pipeline(index).fuse(bm25=1000, bi_encoder=1000, colbert=1000, method="z", k=4).search(QUESTION)
+    assert found[0].id == "paris"
+    assert len(found) == 4
+    assert [hit.text for hit in found] == [TEXTS[hit.id] for hit in found]
+    again = Pipeline.from_string("z(bm25:1000, bi:1000, colbert:1000):4", index).search(QUESTION)
+    assert again == found
+
+
+def test_a_bi_encoder_reranks_what_the_index_holds(index):
+    cosines = {hit.id: hit.score for hit in index.search_bi_encoder(QUESTION, 5)}
+    found = Pipeline(index).bm25(3).bi_encoder(3).search(QUESTION)
+    assert {hit.id: hit.score for hit in found} == {hit.id: cosines[hit.id] for hit in found}
+    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+    assert [hit.scores["bm25"] > 0 for hit in found] == [True] * 3
+    with pytest.raises(
+        InvalidParameter, match=r"bi_encoder reranks documents of .*, which has no 'elsewhere'"
+    ):
+        Pipeline(index).retrieve(Finder(["elsewhere"]), 3).bi_encoder(3).search(QUESTION)
 
 
 # ---- stages of a caller's own ----------------------------------------------------------------------------

@@ -117,8 +117,8 @@ class BiEncoderReranker:
         ids = [hit.id for hit in hits]
         if not ids:
             return Hits()
-        index: Any = self._index
-        found = index.search_bi_encoder(single_vector_for(query, self._index), len(ids), ids=ids)
+        asked = single_vector_for(query, self._index)
+        found = self._index.search_bi_encoder(asked, len(ids), ids=ids, texts=False)
         scores = {hit.id: hit.score for hit in found}
         missing = next((key for key in ids if key not in scores), None)
         if missing is not None:

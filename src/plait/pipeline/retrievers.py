@@ -92,8 +92,10 @@ class BiEncoderRetriever:
         """Exactly ``min(k, documents allowed)`` hits."""
         start = perf_counter()
         asked = single_vector_for(query, self._index)
-        index: Any = self._index
-        return _named(index.search_bi_encoder(asked, k, filter=filter, ids=ids), self.name, start)
+        found = self._index.search_bi_encoder(
+            asked, k, filter=filter, ids=ids, threads=threads_for(query), texts=texts_for(query)
+        )
+        return _named(found, self.name, start)
 
 
 def _named(hits: list[Hit], name: str, start: float) -> Hits:
