@@ -64,6 +64,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        initializer_range=0.2,
     )
     transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder

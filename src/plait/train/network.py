@@ -85,15 +85,19 @@ class Network(nn.Module):
 
     def forward(self, texts: Sequence[TokenizedText]) -> Hidden:
         """Run texts, padded to the longest of them."""
-        attended = self._padded([text.attended for text in texts], 0)
-        kept = self._padded([text.kept for text in texts], 0).bool()
-        with torch.autocast(attended.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+        attended = self.padded([text.attended for text in texts], 0)
+        kept = self.padded([text.kept for text in texts], 0).bool()
+        with self.mixed():
             if self._frozen is None:
-                ids = self._padded([text.ids for text in texts], self._padding)
+                ids = self.padded([text.ids for text in texts], self.padding)
                 values = self.body(input_ids=ids, attention_mask=attended).last_hidden_state
             else:
                 values = self._upper(self._lower(texts), attended)
         return Hidden(values.float(), attended.bool(), kept)
+
+    def mixed(self) -> Any:
+        """A context in which products are made in bf16, if this network's are."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     @property
     def device(self) -> torch.device:
@@ -101,10 +105,12 @@ class Network(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def _padding(self) -> int:
+    def padding(self) -> int:
+        """The token that fills."""
         return int(self.body.config.pad_token_id or 0)
 
-    def _padded(self, rows: Sequence[Any], filling: int) -> Tensor:
+    def padded(self, rows: Sequence[Any], filling: int) -> Tensor:
+        """Rows of whole numbers as i64 ``[n, longest]``, on the device."""
         longest = max(len(row) for row in rows)
         array = np.full((len(rows), longest), filling, dtype=np.int64)
         for place, row in enumerate(rows):
@@ -130,8 +136,8 @@ class Network(nn.Module):
         return torch.from_numpy(joined).to(self.device).float()
 
     def _run_frozen(self, texts: Sequence[TokenizedText]) -> list[Half]:
-        ids = self._padded([text.ids for text in texts], self._padding)
-        attended = self._padded([text.attended for text in texts], 0)
+        ids = self.padded([text.ids for text in texts], self.padding)
+        attended = self.padded([text.attended for text in texts], 0)
         with torch.no_grad():
             values = self.body.embeddings(input_ids=ids)
             if hasattr(self.body, "embeddings_project"):  # ELECTRA

@@ -32,7 +32,7 @@ class HeldOut:
 
     def ndcg(self, system: System, after_piece: Callable[[int, int], None] | None = None) -> float:
         """Mean nDCG@10 over the queries."""
-        scores = system.batch_scores(self.batch, in_batch=False, after_piece=after_piece)
+        scores = system.batch_scores(self.batch, in_batch=True, after_piece=after_piece)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         run = {
             str(row): {

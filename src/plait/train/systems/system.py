@@ -35,7 +35,7 @@ class Piece:
 
     Attributes:
         side: "query", "document" or "pair".
-        places: i64, which queries, columns or pairs of the batch they are.
+        places: i64, which queries or columns of the batch they are ``[n]``, or pairs of both ``[n, 2]``.
         texts: their tokens.
     """
 
