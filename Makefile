@@ -43,7 +43,7 @@ $(VENV)/.dev: $(VENV)/.base
 
 # What training needs; torch alone is some hundred megabytes, so nothing else asks for it.
 $(VENV)/.train: $(VENV)/.dev
-	@$(UV) -c constraints.txt --editable '.[train]' --no-build-isolation
+	@$(UV) -c constraints.txt --no-build-isolation --editable '.[train]'
 	@touch $@
 
 demo: $(VENV)/.base

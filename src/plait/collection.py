@@ -514,6 +514,31 @@ class Collection:
         found = [documents.get(pids.get(one, -1)) for one in keys]
         return found[0] if isinstance(key, str) else found
 
+    def vectors(self, ids: Sequence[str]) -> TokenEmbeddings:
+        """The vectors of documents as stored: reconstructed, where they are compressed.
+
+        Args:
+            ids: which documents, in the order wanted.
+
+        Raises:
+            UnknownId: an id is not in the index.
+        """
+        keys = as_ids(ids)
+        with self._reading() as snapshot:
+            pids = snapshot.pids_of(keys)
+            missing = [key for key in keys if key not in pids]
+            if missing:
+                raise UnknownId(f"{missing[0]!r} is not in the index")
+            found: dict[int, FloatArray] = {}
+            wanted = np.array(sorted(set(pids.values())), dtype=np.int64)
+            for segment in snapshot.segments:
+                inside, docs, _ = np.intersect1d(segment.pids, wanted, return_indices=True)
+                alive = np.ones(len(docs), bool) if segment.alive is None else segment.alive[docs] != 0
+                rows, offsets = segment.vectors(docs[alive].astype(np.uint32))
+                for place, pid in enumerate(inside[alive].tolist()):
+                    found[pid] = rows[offsets[place] : offsets[place + 1]]
+            return TokenEmbeddings.from_list([found[pids[key]] for key in keys], snapshot.dim)
+
     def __repr__(self) -> str:
         return f"plait.Index({str(self._path)!r})"
 

@@ -22,6 +22,8 @@ _STAGES = {
     "export": ("writing", " texts"),
     "search": ("searching", " queries"),
     "mine": ("mining", " queries"),
+    "steps": ("training", " steps"),
+    "validate": ("ranking held-out groups", " passes"),
 }
 
 

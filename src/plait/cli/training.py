@@ -20,7 +20,8 @@ as_json = options.as_json("Print JSON.")
 seed = click.option("--seed", type=int, metavar="N", default=0, help="Of every choice.", show_default=True)
 
 
-def _share_or_count(context: click.Context, option: click.Parameter, text: str) -> float | int:
+def share_or_count(context: click.Context, option: click.Parameter, text: str) -> float | int:
+    """A share such as 0.1, or a number such as 200."""
     try:
         return int(text) if text.strip().isdigit() else float(text)
     except ValueError:
@@ -53,7 +54,7 @@ def _share_or_count(context: click.Context, option: click.Parameter, text: str) 
     "--held-out",
     metavar="N",
     default="0.1",
-    callback=_share_or_count,
+    callback=share_or_count,
     help="Documents whose queries are for testing: a share, or how many.",
     show_default=True,
 )

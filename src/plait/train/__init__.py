@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plait.train.attention import attention_search as attention_search
     from plait.train.false_negatives import Margin as Margin
     from plait.train.groups import Group as Group
     from plait.train.groups import read_groups as read_groups
@@ -44,6 +45,7 @@ _HOMES = {
     "Teacher": "teachers",
     "TrainSettings": "settings",
     "Trained": "training",
+    "attention_search": "attention",
     "corpus_of_pairs": "judged",
     "generate_queries": "queries",
     "load_system": "systems",

@@ -23,6 +23,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a stage ("steps", "validate"), how much of it is done, and how much there is."""
 
 CACHE_BYTES = 2 << 30
+MOST_HELD_OUT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def train(
     output: str | Path,
     *,
     model: str | Path,
-    held_out: float | int | str | Path | Sequence[Group] = 0.05,
+    held_out: float | int | str | Path | Sequence[Group] | None = None,
     cache: str | Path | None = None,
     cache_bytes: int = CACHE_BYTES,
     resume: bool = False,
@@ -68,7 +69,8 @@ def train(
             curves and what it takes to go on.
         model: the folder or hub name of the base: a transformer, or a system that is trained further.
         held_out: a share (below 1) or number of the groups, parted so that no query and no positive is on
-            both sides; or a file of other groups; 0 for none.
+            both sides; or a file of other groups; None for a twentieth of the groups, ``MOST_HELD_OUT`` at
+            most; 0 for none.
         cache: a folder where outputs of frozen layers are kept, also for other runs; None for memory.
         cache_bytes: how much of them is kept at most; 0 to make them each time.
         resume: go on with the run in ``output``, which must have been started with the same arguments. Where
@@ -106,12 +108,14 @@ def train(
 
 def _parted(
     groups: str | Path | Sequence[Group],
-    held_out: float | int | str | Path | Sequence[Group],
+    held_out: float | int | str | Path | Sequence[Group] | None,
     settings: TrainSettings,
 ) -> tuple[list[Group], list[Group]]:
     learned = read_groups(groups) if isinstance(groups, str | Path) else list(groups)
     if not learned:
         raise InvalidParameter("there are no groups to train on")
+    if held_out is None:
+        held_out = min(MOST_HELD_OUT, max(1, len(learned) // 20)) if len(learned) > 1 else 0
     if isinstance(held_out, str | Path):
         return learned, read_groups(held_out)
     if isinstance(held_out, int | float):
