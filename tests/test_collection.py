@@ -121,3 +121,16 @@ def test_changes_inside_a_transaction_see_each_other(small):
         assert small.get("a") is None, "reading sees the state before"
     assert len(small) == 19
     assert small.get("a").metadata == {"number": 2}
+
+
+def test_vectors_come_back_as_stored_in_the_order_asked_for(small: plait.Index):
+    documents = clustered(20)
+    small.delete(["3"])
+    small.upsert(vectors=[documents[9]], ids=["5"])
+    found = small.vectors(["7", "5", "0", "7"])
+    for one, place in zip(found, (7, 9, 0, 7), strict=True):
+        np.testing.assert_array_equal(one, documents[place])
+    for missing in ("3", "x"):
+        with pytest.raises(errors.UnknownId, match=f"'{missing}' is not in the index"):
+            small.vectors(["0", missing])
+    assert len(small.vectors([])) == 0

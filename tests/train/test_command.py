@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -80,3 +81,13 @@ def test_json_tells_the_log(base: Path, groups: list[Group], tmp_path: Path):
     found = json.loads(result.stdout)
     assert found["steps"] == 2
     assert [row["step"] for row in found["log"]] == [0, 1, 2]
+
+
+def test_the_page_on_systems_runs(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "systems.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    (tmp_path / "base_model").symlink_to(base)
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks), {})
+    assert "held-out nDCG@10" in capsys.readouterr().out
