@@ -78,10 +78,8 @@ class CrossEncoderSystem(System):
         pairs = [(row, int(column)) for row, own in enumerate(batch.own) for column in own[own >= 0]]
         if in_batch:
             pairs += _borrowed(batch)
-        tokens = [
-            self._tokenizer.pair(self.settings.query_prompt + batch.queries[row], batch.documents[column])
-            for row, column in pairs
-        ]
+        queries = [self._tokenizer.start(self.settings.query_prompt + query) for query in batch.queries]
+        tokens = [self._tokenizer.pair(queries[row], batch.documents[column]) for row, column in pairs]
         places = np.array(pairs, dtype=np.int64)
         return [
             Piece("pair", places[rows], [tokens[row] for row in rows])
