@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t kPostingBlock = 128;  // BLOCK of store/postings.py
 constexpr int64_t kBm25Window = 8192;   // documents: their sums stay in the first-level cache
 constexpr int64_t kBm25Group = 64;      // documents that are looked at together, or not at all
+// Looking for one document in a list takes as long as adding up so many postings.
+constexpr double kCostOfLook = 40;
 
 // A posting's document, of 2, 3 or 4 bytes.
 PLAIT_INLINE uint32_t posting_doc(const Bm25Postings& postings, int64_t i) {
@@ -91,6 +93,7 @@ struct Bm25List {
     float weight, bound;
     int64_t next;         // the first posting that is not decoded yet
     int64_t at, decoded;  // in the buffer of decoded documents
+    int64_t upto;         // documents below this one were added up, or passed over
     int64_t looked;       // no document looked for is before this posting
 };
 
@@ -110,7 +113,8 @@ public:
         for (int64_t base = 0; base < args_.ndocs; base += kBm25Window) {
             while (first_ < args_.nq && rest_[first_ + 1] < cut_) ++first_;
             if (first_ == args_.nq) break;  // no document can be good enough any more
-            if ((status = add_up(base)).fault != Fault::none) return status;
+            for (int64_t i = first_; i < args_.nq; ++i)
+                if ((status = add_up(order_[i], base)).fault != Fault::none) return status;
             if ((status = look(base)).fault != Fault::none) return status;
         }
         return finish();
@@ -126,7 +130,7 @@ private:
         slack_ = 3e-7f * static_cast<float>(8 + args_.nq);
         for (int64_t q = 0; q < args_.nq; ++q) {
             Bm25List& list = lists_[q];
-            list = {args_.begins[q], args_.ends[q], args_.slots[q], static_cast<float>(args_.weights[q]), 0, 0, 0, 0, 0};
+            list = {args_.begins[q], args_.ends[q], args_.slots[q], static_cast<float>(args_.weights[q]), 0, 0, 0, 0, 0, 0};
             if (list.begin < 0 || list.begin > list.end || list.end > args_.postings.count) return {Fault::postings, q};
             const int64_t blocks = (list.end - list.begin + kPostingBlock - 1) / kPostingBlock;
             if (list.slot < 0 || list.slot + blocks > args_.nslots) return {Fault::postings, q};
@@ -155,29 +159,38 @@ private:
                      static_cast<float>(args_.block_doclens[slot]));
     }
 
+    struct Scored {
+        uint32_t doc;
+        float score;
+    };
+
     // `threshold` is a score that k documents have, as far as f32 can tell: what is below `cut_` is not among them.
     void raise(float threshold) { cut_ = threshold * (1 - slack_); }
 
-    Status add_up(int64_t base) {
+    // Adds a list's part of the window to the sums.
+    Status add_up(int64_t place, int64_t base) {
+        Bm25List& list = lists_[place];
         const int64_t width = smaller_of(kBm25Window, args_.ndocs - base);
-        for (int64_t i = first_; i < args_.nq; ++i) {
-            Bm25List& list = lists_[order_[i]];
-            uint32_t* docs = buffers_.data() + order_[i] * kPostingBlock;
-            for (;;) {
-                if (list.at == list.decoded) {
-                    if (list.next == list.end) break;
-                    list.decoded = smaller_of(kPostingBlock, list.end - list.next);
-                    decode_docs(args_.postings, list.next, list.decoded, docs);
-                    list.next += list.decoded;
-                    list.at = 0;
-                }
-                const int64_t stop = end_of(docs, list.at, list.decoded, base + width);
-                if (!add(list, docs, stop, base, width)) return {Fault::unsorted_postings, list.next - list.decoded};
-                list.at = stop;
-                if (stop < list.decoded) break;
-            }
+        uint32_t* docs = buffers_.data() + place * kPostingBlock;
+        if (list.upto != base) {  // it was passed over in the window before
+            move(list, static_cast<uint32_t>(base));
+            list.next = list.looked;
+            list.at = list.decoded = 0;
         }
-        return kDone;
+        list.upto = base + width;
+        for (;;) {
+            if (list.at == list.decoded) {
+                if (list.next == list.end) return kDone;
+                list.decoded = smaller_of(kPostingBlock, list.end - list.next);
+                decode_docs(args_.postings, list.next, list.decoded, docs);
+                list.next += list.decoded;
+                for (list.at = 0; list.at < list.decoded && docs[list.at] < base;) ++list.at;
+            }
+            const int64_t stop = end_of(docs, list.at, list.decoded, base + width);
+            if (!add(list, docs, stop, base, width)) return {Fault::unsorted_postings, list.next - list.decoded};
+            list.at = stop;
+            if (stop < list.decoded) return kDone;
+        }
     }
 
     // The first of the ascending documents that is not below `limit`.
@@ -207,55 +220,77 @@ private:
         return true;
     }
 
-    // Documents of a window that may be good enough go on; the sums are cleared.
+    // The documents of a window that may be good enough, with what the other lists have for them.
     Status look(int64_t base) {
         const int64_t width = smaller_of(kBm25Window, args_.ndocs - base);
-        int64_t count = 0;
-        const float least = cut_ - rest_[first_];
+        int64_t count = gather(base, width);
+        for (int64_t i = first_; i-- > 0 && count;) {
+            count = left_of(count, cut_ - rest_[i + 1]);
+            const Bm25List& list = lists_[order_[i]];
+            const double expected = static_cast<double>(list.end - list.begin) / static_cast<double>(args_.ndocs) *
+                                    static_cast<double>(width);
+            if (static_cast<double>(count) * kCostOfLook > expected) {
+                const Status status = add_up(order_[i], base);
+                if (status.fault != Fault::none) return status;
+            } else {
+                look_up(lists_[order_[i]], base, count, cut_ - rest_[i]);
+            }
+        }
+        for (int64_t i = 0; i < count; ++i) {
+            const Scored found{static_cast<uint32_t>(base + near_[i]), sums_[near_[i]]};
+            if (found.score < cut_) continue;
+            heap_.push(found.score);
+            if (heap_.full() && heap_.smallest() > args_.floor) raise(heap_.smallest());
+            const Status status = keep(found);
+            if (status.fault != Fault::none) return status;
+        }
         for (int64_t group = 0; group * kBm25Group < width; ++group) {
             if (!touched_[group]) continue;
             touched_[group] = 0;
-            float* sums = sums_.data() + group * kBm25Group;
-            uint64_t good = 0;
-            for (int64_t i = 0; i < kBm25Group; ++i)
-                good |= static_cast<uint64_t>((sums[i] > 0) & (sums[i] >= least)) << i;
-            for (; good; good &= good - 1) {
-                const int64_t i = __builtin_ctzll(good);
-                const int64_t doc = base + group * kBm25Group + i;
-                if (args_.mask && !args_.mask[doc]) continue;
-                near_[count++] = {static_cast<uint32_t>(doc), sums[i]};
-            }
-            __builtin_memset(sums, 0, kBm25Group * sizeof(float));
-        }
-        for (int64_t i = 0; i < count; ++i) {
-            const Status status = complete(near_[i]);
-            if (status.fault != Fault::none) return status;
+            __builtin_memset(sums_.data() + group * kBm25Group, 0, kBm25Group * sizeof(float));
         }
         return kDone;
     }
 
-    struct Scored {
-        uint32_t doc;
-        float score;
-    };
-
-    // Adds what the other lists have for a document, as long as it may be good enough.
-    Status complete(Scored found) {
-        for (int64_t i = first_; i-- > 0;) {
-            if (found.score + rest_[i + 1] < cut_) return kDone;
-            Bm25List& list = lists_[order_[i]];
-            if (!move(list, found.doc)) continue;
-            const int64_t block = (list.looked - list.begin) / kPostingBlock;
-            if (found.score + rest_[i] + bound_of(list, block) < cut_) return kDone;
-            const int64_t place = find(list, found.doc);
-            if (place < 0) continue;
-            found.score += score(list.weight, static_cast<float>(frequency(args_.postings.tfs, args_.tf_bytes, place)),
-                                 static_cast<float>(args_.doclens[found.doc]));
+    int64_t gather(int64_t base, int64_t width) {
+        const float least = cut_ - rest_[first_];
+        int64_t count = 0;
+        for (int64_t group = 0; group * kBm25Group < width; ++group) {
+            if (!touched_[group]) continue;
+            const float* sums = sums_.data() + group * kBm25Group;
+            uint64_t good = 0;
+            for (int64_t i = 0; i < kBm25Group; ++i)
+                good |= static_cast<uint64_t>((sums[i] > 0) & (sums[i] >= least)) << i;
+            for (; good; good &= good - 1) {
+                const int64_t place = group * kBm25Group + __builtin_ctzll(good);
+                if (!args_.mask || args_.mask[base + place]) near_[count++] = static_cast<uint16_t>(place);
+            }
         }
-        if (found.score < cut_) return kDone;
-        heap_.push(found.score);
-        if (heap_.full() && heap_.smallest() > args_.floor) raise(heap_.smallest());
-        return keep(found);
+        return count;
+    }
+
+    // Only those of the first `count` whose sum is not below `least`.
+    int64_t left_of(int64_t count, float least) {
+        int64_t left = 0;
+        for (int64_t i = 0; i < count; ++i) {
+            near_[left] = near_[i];
+            left += sums_[near_[i]] >= least;
+        }
+        return left;
+    }
+
+    // Adds what a list has for single documents, unless they can't reach `least` with it.
+    void look_up(Bm25List& list, int64_t base, int64_t count, float least) {
+        for (int64_t i = 0; i < count; ++i) {
+            const uint32_t doc = static_cast<uint32_t>(base + near_[i]);
+            if (!move(list, doc)) continue;
+            float& sum = sums_[near_[i]];
+            if (sum + bound_of(list, (list.looked - list.begin) / kPostingBlock) < least) continue;
+            const int64_t place = find(list, doc);
+            if (place >= 0)
+                sum += score(list.weight, static_cast<float>(frequency(args_.postings.tfs, args_.tf_bytes, place)),
+                             static_cast<float>(args_.doclens[doc]));
+        }
     }
 
     // Moves on to the block that would hold a document; false if the list begins after it.
@@ -347,7 +382,7 @@ private:
     Scratch<uint32_t> buffers_;
     Scratch<float> sums_;
     Scratch<uint8_t> touched_;
-    Scratch<Scored> near_;
+    Scratch<uint16_t> near_;  // places in the window
     SmallestFirst heap_;
     int64_t room_;
     Scratch<Scored> found_;

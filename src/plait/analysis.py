@@ -51,8 +51,8 @@ class BM25:
     language: str | None = "english"
     stemming: bool = True
     stopwords: bool | Sequence[str] = True
-    k1: float = 0.9
-    b: float = 0.4
+    k1: float = 1.2
+    b: float = 0.75
 
     def __post_init__(self) -> None:
         if not (isinstance(self.k1, int | float) and 0 <= self.k1 < 1e6):

@@ -43,6 +43,7 @@ from plait.store import (
     RepairReport,
     Snapshot,
     WriteOptions,
+    add_part,
     backup,
     compact,
     due,
@@ -245,6 +246,34 @@ class Index(Collection):
             shrink(self._path)
         return report
 
+    def add_bm25(
+        self,
+        bm25: bool | BM25 = True,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Count the words of all texts, in an index that was made without BM25, in one commit.
+
+        Nothing is encoded again, but all segments are copied. The index becomes one of the newest format
+        version, which older versions of plait do not open.
+
+        Args:
+            bm25: True, or a ``plait.BM25`` that says how words are counted.
+            threads, progress: as for ``compact``.
+
+        Raises:
+            InvalidParameter: the index has BM25 already.
+            IndexLocked, IndexCorrupt: nothing was changed.
+        """
+        record = _bm25_record(bm25)
+        if not record:
+            raise InvalidParameter("bm25 must be True or a plait.BM25")
+        with self._writing("counting words", threads, progress) as writer:
+            if any(part.name == "bm25" for part in writer.snapshot.parts):
+                raise InvalidParameter(f"{self._path} has BM25 already")
+            add_part(writer, "bm25", record["bm25"])
+
     # Searching -------------------------------------------------------------------------------
 
     def search(
@@ -364,8 +393,7 @@ class Index(Collection):
             part = next((part for part in snapshot.parts if isinstance(part, BM25Part)), None)
             if part is None:
                 raise PartMissing(
-                    f"{self._path} was made without BM25: make the index anew with bm25=True from what "
-                    f"`plait export` writes"
+                    f"{self._path} was made without BM25: index.add_bm25() or `plait compact --bm25` adds it"
                 )
             allowed = allowed_pids(snapshot, ids, filter)
             return _hits(snapshot, engine.search_bm25(snapshot, part, query, k, allowed=allowed), texts)

@@ -47,6 +47,8 @@ SAMPLED = 4096
     show_default="the built-in model",
 )
 @options.fields
+@click.option("--no-bm25", is_flag=True, help="Do not count words: no BM25, and less room on the disk.")
+@options.language
 @options.batch_size
 @options.resume
 @options.threads
@@ -58,6 +60,8 @@ def index(
     nbits: int | None,
     model: str | None,
     fields: dict[str, type] | None,
+    no_bm25: bool,
+    language: str | None,
     batch_size: int,
     resume: bool,
     threads: int | None,
@@ -70,7 +74,10 @@ def index(
     and --resume goes on from there; without any commit there is no index.
     """
     documents, survey = _survey(source, skip_bad_lines)
-    made_with = {"level": level, "nbits": nbits, "fields": fields}
+    if no_bm25 and language:
+        raise click.BadParameter("give --language or --no-bm25, not both")
+    bm25 = False if no_bm25 else options.bm25_of(language) if language else None
+    made_with = {"level": level, "nbits": nbits, "fields": fields, "bm25": bm25}
     with _new_index(output, model, made_with, resume) as new:
         with progress_bars() as progress:
             if survey is not None and survey.count > batch_size:
@@ -258,6 +265,8 @@ def _require_same(opened: Index, made_with: dict[str, Any]) -> None:
     made = opened.stats()
     there = {"level": made.level, "nbits": made.nbits, "fields": opened.fields}
     for name, given in made_with.items():
+        if name == "bm25":
+            given = None  # the index knows how it counts words
         if name == "fields" and given is not None:
             given = {field: kind.__name__ for field, kind in given.items()}
         if given is not None and given != there[name]:

@@ -19,15 +19,22 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.Command)
 @options.folder
+@click.option("--bm25", is_flag=True, help="Count the words of the texts first, if the index has no BM25.")
+@options.language
 @options.threads
-def compact(folder: Path, threads: int | None) -> None:
+def compact(folder: Path, bm25: bool, language: str | None, threads: int | None) -> None:
     """Merge an index's segments and let go of what was deleted. Searches go on meanwhile.
 
     Writes merge small segments by themselves; this merges all there are.
     """
     from plait import Index
 
+    if language and not bm25:
+        raise click.BadParameter("--language belongs to --bm25")
     with Index.open(folder) as opened, progress_bars() as progress:
+        if bm25 and opened.stats().bm25 is None:
+            opened.add_bm25(options.bm25_of(language), threads=threads, progress=progress)
+            note(f"counted the words of {counted(len(opened), 'document')}")
         done = opened.compact(threads=threads, progress=progress)
     if not done.merges:
         click.echo(f"nothing to do: {folder} has {counted(done.segments_after, 'segment')}")

@@ -45,6 +45,25 @@ def results(default: int | None = 10, shown: str | bool = True) -> Callable[[Any
     )
 
 
+def language(command: AnyCommand) -> AnyCommand:
+    """Declare --language."""
+    return click.option(
+        "--language",
+        metavar="NAME",
+        help="Of the texts, for BM25: its stems are counted; none for words as they are.",
+        show_default="english",
+    )(command)
+
+
+def bm25_of(language: str | None) -> Any:
+    """What ``Index.create`` takes for a language."""
+    from plait import BM25
+
+    if language is None:
+        return True
+    return BM25(language=None if language == "none" else language)
+
+
 def as_json(explained: str) -> Callable[[AnyCommand], AnyCommand]:
     """Declare --json."""
     return click.option("--json", "as_json", is_flag=True, help=explained)

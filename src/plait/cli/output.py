@@ -25,6 +25,7 @@ _LABELS = {
     "nbits": "bits per dimension",
     "calibrated_on": "recall measured at",
     "bytes_on_disk": "bytes on disk",
+    "bm25": "BM25",
     "bytes_vectors": "  token vectors",
     "bytes_bm25": "  words for BM25",
     "bytes_bi_encoder": "  single vectors",
@@ -41,6 +42,7 @@ _MISSING = {
     "bytes_bi_encoder": "none",
     "encoder": "none: made for vectors",
     "centroids": "none: vectors are kept as they are",
+    "bm25": "none: `plait compact --bm25` adds it",
 }
 
 

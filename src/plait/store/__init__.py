@@ -2,7 +2,7 @@
 
 from plait.store.backups import backup
 from plait.store.catalog import Catalog
-from plait.store.compaction import CompactionReport, compact, due, merge, shrink
+from plait.store.compaction import CompactionReport, add_part, compact, due, merge, shrink
 from plait.store.conditions import nameable
 from plait.store.current import Current
 from plait.store.format import FORMAT_VERSION
@@ -27,6 +27,7 @@ __all__ = [
     "Snapshot",
     "Transactions",
     "WriteOptions",
+    "add_part",
     "backup",
     "compact",
     "due",

@@ -173,7 +173,7 @@ class BM25Writer:
             self._stream(f"bm25_{name}", kind)
         terms: list[bytes] = []
         ends = np.empty(0, dtype=np.int64)
-        for merged in postings.merge(self._sources):
+        for merged in self._merged():
             some = slice(len(terms), len(terms) + len(merged.terms))
             terms += merged.terms
             last = int(ends[-1]) if len(ends) else 0
@@ -192,6 +192,12 @@ class BM25Writer:
         for name, (array, kind) in arrays.items():
             checksums[name] = layout.write_array(self._folder, name, array, kind)
         return checksums
+
+    def _merged(self) -> Iterator[postings.Merged]:
+        try:
+            yield from postings.merge(self._sources)
+        except (ValueError, IndexError) as error:  # a forged list: checksums were compared before
+            raise IndexCorrupt(self._folder.parent, f"postings of merged segments: {error}") from error
 
     def _stream(self, name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> None:
         self._streams[name] = layout.ArrayStream(self._folder, name, dtype, row_shape)

@@ -444,6 +444,11 @@ class Catalog:
         """Keep a value that JSON can hold."""
         self._connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, json.dumps(value)))
 
+    def renew(self) -> None:
+        """Say that the index is of the newest format version; older plaits refuse it then."""
+        self._connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        self.format_version = FORMAT_VERSION
+
     def next_pid(self) -> int:
         """The pid that the next document will get: larger than any there ever was."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'document'").fetchone()

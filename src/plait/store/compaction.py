@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog import Catalog
 from plait.store.opening import Segment
+from plait.store.parts import parts_of
 from plait.store.reader import Snapshot
 from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter
@@ -86,6 +88,30 @@ def shrink(folder: Path) -> None:
         catalog.shrink()
     finally:
         catalog.close()
+
+
+def add_part(writer: IndexWriter, name: str, setting: Any) -> None:
+    """Give all documents an optional part that the index was made without; inside a write transaction.
+
+    Every segment is written again: tokens are copied, the part is made from texts and vectors. The index
+    becomes one of the newest format version.
+
+    Args:
+        writer: the transaction.
+        name: of the part.
+        setting: what the catalog keeps of it.
+    """
+    snapshot = writer.snapshot
+    writer.parts = parts_of({**snapshot.settings, name: setting}, writer.catalog.path)
+    by_codec = defaultdict(list)
+    for row, segment in zip(snapshot.segment_rows, snapshot.segments, strict=True):
+        by_codec[row.codec].append((row, segment))
+    for pairs in by_codec.values():
+        _merge(writer, pairs, CompactionReport())
+    writer.catalog.set_setting(name, setting)
+    writer.catalog.renew()
+    writer.replaced_segments, writer.parts = True, None
+    writer.changed()
 
 
 # Policy --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from plait.store.format import bytes_on_disk
 from plait.store.reader import Snapshot
@@ -25,6 +26,7 @@ class IndexStats:
         centroids: of the newest codec; None while the index keeps the original vectors.
         calibrated_on: documents the index had when ``recall_target`` was measured; None if it never was.
         encoder: name of the encoder, None for an index of the caller's own vectors.
+        bm25: the language whose stems are counted, "words" without stems; None if the index has no BM25.
         bytes_on_disk: all files.
         bytes_vectors: token vectors: segments and codecs.
         bytes_bm25: words for ``search_bm25``; None if the index was made without.
@@ -46,6 +48,7 @@ class IndexStats:
     centroids: int | None
     calibrated_on: int | None
     encoder: str | None
+    bm25: str | None
     bytes_on_disk: int
     bytes_vectors: int
     bytes_bm25: int | None
@@ -75,6 +78,7 @@ def stats(snapshot: Snapshot) -> IndexStats:
         centroids=codecs[-1].ncentroids if codecs else None,
         calibrated_on=(snapshot.settings.get("calibration") or {}).get("documents"),
         encoder=encoder["name"] if encoder else None,
+        bm25=_stems(snapshot.settings.get("bm25")),
         bytes_on_disk=sizes["total"],
         bytes_vectors=vectors,
         bytes_bm25=sizes.get("bm25"),
@@ -83,3 +87,9 @@ def stats(snapshot: Snapshot) -> IndexStats:
         bytes_per_token=round(vectors / tokens, 2) if tokens else 0.0,
         bytes_per_document=round(sizes["total"] / snapshot.ndocs, 1) if snapshot.ndocs else 0.0,
     )
+
+
+def _stems(bm25: dict[str, Any] | None) -> str | None:
+    if bm25 is None:
+        return None
+    return str(bm25["language"]) if bm25["stemming"] and bm25["language"] else "words"
