@@ -137,7 +137,7 @@ def test_segments_are_rewritten_when_a_codec_comes(tmp_path: Path, monkeypatch: 
 def test_older_indexes_get_bm25_when_it_is_asked_for(name: str, tmp_path: Path):
     path = Path(shutil.copytree(GOLDEN / name, tmp_path / name))
     with plait.Index.open(path) as index, plait.Index.open(path) as reader:
-        query = [*index.documents()][0].text
+        query = next(index.documents()).text
         vectors = clustered(1, dim=12, seed=4)[0]
         before = [tuple(hit) for hit in index.search(vectors, 60)]
         with pytest.raises(errors.PartMissing, match=r"add_bm25\(\)"):
