@@ -237,6 +237,26 @@ def alternatives() -> str:
     return f"{setting(found)} The best 10.\n\n" + table(head, rows)
 
 
+def bm25() -> str:
+    """BM25 by plait and others, on the same texts."""
+    found = records("bm25", "bm25")
+    rows = [
+        [
+            engine(record),
+            record["answer"],
+            record["k"],
+            f"{record['build_cpu_s']:.1f}",
+            f"{record['bytes_per_document']:.0f}",
+            f"{record['cpu_ms']:.2f}",
+            f"{record['cpu_ms_p95']:.2f}",
+            record["agreement"],
+        ]
+        for record in found
+    ]
+    head = ["engine", "answer", "k", "build s", "bytes a document", "ms", "p95", "hits shared with plait"]
+    return f"{setting(found)}\n\n" + table(head, rows)
+
+
 def rescoring() -> str:
     """MaxSim of 1000 candidates."""
     found = records("rescoring", "rescoring")
@@ -315,6 +335,7 @@ TABLES: dict[str, Callable[[], str]] = {
         scale_build,
         scale,
         alternatives,
+        bm25,
         rescoring,
         limits,
         codecs,

@@ -38,6 +38,8 @@ LINES = {
             ("slower", 0.35, 80.0, {"nDCG@10": {"difference": 0.05, "p_holm": 0.2}}),
         )
     ],
+    "bm25": [{"benchmark": "bm25", "answer": "scores", "k": 10, "build_cpu_s": 3, "bytes_per_document": 170,
+              "queries": 200, "agreement": 1.0, **TIMES}],
     "codecs": [
         {"benchmark": "codecs", "codec": "scaled", "bits": bits, "collection": "one", "kept": kept,
          "kept_low": kept, "kept_high": kept, "overlap_10": kept, "overlap_100": kept,

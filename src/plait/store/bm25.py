@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.analysis import BM25, Analyzer
+from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store import postings
 from plait.store.postings import GONE, Postings, Source
