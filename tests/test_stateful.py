@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import plait
+from plait.analysis import Analyzer
 from tests.crash import history
 from tests.crash.history import Doc, Model
 
@@ -120,6 +121,12 @@ class IndexMachine(RuleBasedStateMachine):
         assert len(hits) == len(self.index) == len(wanted)
         best = self.index.search(Doc(1, "").vectors, 5, threads=1)
         assert [tuple(hit)[:3] for hit in best] == [tuple(hit)[:3] for hit in hits[:5]]
+        if self.index.stats().bm25:
+            found = self.index.search_bm25("0 1 a A ß", 1000)
+            terms = Analyzer(plait.BM25()).terms
+            assert {hit.id for hit in found} == {
+                key for key, (text, _) in wanted.items() if {*terms(text or "")} & {*terms("0 1 a A ß")}
+            }
         low = self.index.search(Doc(1, "").vectors, 1000, filter={"n": {"$lt": 5}}, threads=1)
         assert {hit.id for hit in low} == {key for key, (_, data) in wanted.items() if data.get("n", 9) < 5}
 

@@ -23,6 +23,7 @@ LAYOUTS: list[dict[str, Any]] = [
     {"level": "precise"},
     {"nbits": 2},
     {"nbits": 4},
+    {"level": "balanced", "bm25": True},
 ]
 
 

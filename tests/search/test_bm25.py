@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import bm25s
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,29 @@ def test_scores_are_those_of_a_fresh_index(batches, deleted, query, k1, b, tmp_p
         with make(path / "fresh", how) as fresh:
             add(fresh, texts)
             assert [tuple(hit) for hit in fresh.search_bm25(query, 100)] == before
+
+
+@pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.9, 0.4)])
+def test_scores_are_those_of_bm25s(k1: float, b: float, tmp_path: Path):
+    """The same words given to another implementation of Lucene's formula."""
+    rng = random.Random(8)
+    vocabulary = [f"word{number}" for number in range(200)]
+    texts = {
+        str(number): " ".join(rng.choices(vocabulary, weights=range(1, 201), k=rng.randrange(1, 80)))
+        for number in range(300)
+    }
+    how = plait.BM25(stemming=False, stopwords=False, k1=k1, b=b)
+    other = bm25s.BM25(method="lucene", k1=k1, b=b)
+    other.index([text.split() for text in texts.values()], show_progress=False)
+    with make(tmp_path / "index", how) as index:
+        add(index, texts)
+        for words in (["word7", "word150"], ["word199", "word3", "word3"], vocabulary[:40]):
+            scores = other.get_scores(words)
+            found = index.search_bm25(" ".join(words), 300)
+            assert len(found) == np.count_nonzero(scores)
+            assert [hit.score for hit in found] == pytest.approx(
+                [scores[int(hit.id)] for hit in found], abs=1e-4
+            )
 
 
 def test_an_upsert_replaces_the_words_and_counts_as_added_now(tmp_path: Path):
