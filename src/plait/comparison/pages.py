@@ -109,7 +109,7 @@ def legend(report: Report) -> str:
         else ""
     )
     best = ", ".join(report.frontier)
-    return f"{arrows}\\*: no method is faster and at least as good by {report.metrics[0]}: {best}."
+    return f"{arrows}*: no method is faster and at least as good by {report.metrics[0]}: {best}."
 
 
 def _warning(report: Report) -> list[str]:
