@@ -54,6 +54,23 @@ def test_negatives_come_from_the_window_of_ranks(index: plait.Index, tmp_path: P
             assert set(row[1:]) <= set(ranked[2:])
 
 
+def test_every_retriever_of_the_index_gives_its_own(index: plait.Index, tmp_path: Path):
+    sources = [Source(name, 1, (1, 6)) for name in ("colbert", "bm25", "bi_encoder")]
+    report = mine(
+        index, QUERIES, QRELS, tmp_path / "g.jsonl", Mining(sources, Margin(relative=0.99), fill=False)
+    )
+    assert set(report.negatives) == {"colbert", "bm25", "bi_encoder"}
+    names = {text: key for key, text in TOPICS.items()}
+    searches = {
+        "colbert": index.search,
+        "bm25": index.search_bm25,
+        "bi_encoder": index.search_bi_encoder,
+    }
+    for group in read_groups(tmp_path / "g.jsonl"):
+        for text, source in zip(group.documents[1:], group.sources, strict=True):
+            assert names[text] in [hit.id for hit in searches[source](group.query, 6)]
+
+
 def test_the_top_of_the_window_in_order(index: plait.Index, tmp_path: Path):
     mine(index, QUERIES, QRELS, tmp_path / "g.jsonl", Mining([Source("colbert", 3, (1, 9))], pick="top"))
     ranked = [hit.id for hit in index.search(QUERIES["q1"], 9) if hit.id != "bread"]

@@ -52,6 +52,16 @@ def test_a_bi_encoder_gives_cosines(mined: Path, tmp_path: Path):
     assert (scores[:, :1] > scores[:, 1:]).mean() > 0.8
 
 
+def test_bm25_of_an_index(mined: Path, index: plait.Index, tmp_path: Path):
+    score(mined, tmp_path / "scored.jsonl", [load_teacher(f"bm25:{index.path}")])
+    for group in read_groups(tmp_path / "scored.jsonl"):
+        found = {hit.text: hit.score for hit in index.search_bm25(group.query, len(index))}
+        assert group.scores == pytest.approx([found.get(text, 0) for text in group.documents], abs=1e-5)
+    (tmp_path / "other.jsonl").write_text('{"query": "bread", "documents": ["Not in the index."]}\n')
+    with pytest.raises(InvalidParameter, match="does not hold the document"):
+        score(tmp_path / "other.jsonl", tmp_path / "x.jsonl", [load_teacher(f"bm25:{index.path}")])
+
+
 def test_known_scores_are_not_computed_again(mined: Path, tmp_path: Path):
     first, second, third = Counting(), Counting(), Counting("another")
     cache = tmp_path / "scores.sqlite"

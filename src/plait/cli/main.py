@@ -119,6 +119,7 @@ for command in (
     training.mine,
     training.score,
     learning.train,
+    training.recipe,
     comparison.compare,
     encoders.convert,
     maintenance.compact,

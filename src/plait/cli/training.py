@@ -1,4 +1,4 @@
-"""Commands that make what a model is trained on: queries, mine, score."""
+"""Commands that make what a model is trained on: queries, mine, score, and recipes that do it all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plait.cli import options
-from plait.cli.output import counted, print_json, print_stats
+from plait.cli.output import counted, note, print_json, print_stats
 from plait.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -253,6 +253,41 @@ def score(
             f"{one.name}: positives {one.positives:.3f}, negatives {one.negatives:.3f}, deviation "
             f"{one.deviation:.3f}; the positive is first in {one.positive_first:.1%}{computed}"
         )
+
+
+@click.command(cls=options.Command)
+@options.argument("recipe", "RECIPE", "A TOML file; docs/training.md explains it.", type=Path)
+@click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="Where everything is written.")
+@options.threads
+@as_json
+def recipe(recipe: Path, output: Path, threads: int | None, as_json: bool) -> None:
+    """Make a model: mine, score, train, convert and evaluate, as a recipe says.
+
+    Steps that were done with the same inputs are not done again, so a run that was cut off goes on where it
+    was, and after a change of the recipe only what depends on it is done. DIR/report.md says what came out;
+    DIR/model is what --model takes.
+    """
+    from plait.train import read_recipe, run_recipe
+
+    what = read_recipe(recipe)
+    with progress_bars() as progress:
+        report = run_recipe(what, output, threads=threads, progress=progress, notice=_tell)
+    if as_json:
+        print_json({name: report.values(name) for name in report.qrels})
+        return
+    for name in report.qrels:
+        for one in report.comparisons(name):
+            click.echo(
+                f"{name}, {one.metric}: {one.other_mean:.4f} ({report.start}) -> {one.mean:.4f} "
+                f"({one.difference:+.4f}, 95% interval {one.low:+.4f} to {one.high:+.4f}, p = {one.p:.4f})"
+            )
+    click.echo(f"the model is {output / 'model'}, and {output / 'report.md'} says more")
+
+
+def _tell(name: str, state: str, seconds: float) -> None:
+    """Say which step is at work, and which is done."""
+    time = f" in {seconds:,.0f} s" if state == "done" else ""
+    note(f"{name} ..." if state == "begun" else f"{name}: {state}{time}")
 
 
 def _print(values: dict[str, Any], as_json: bool) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from plait.train.negatives import Source as Source
     from plait.train.queries import Generation as Generation
     from plait.train.queries import generate_queries as generate_queries
+    from plait.train.recipe import Recipe as Recipe
+    from plait.train.recipe import read_recipe as read_recipe
+    from plait.train.report import Report as Report
+    from plait.train.rounds import run_recipe as run_recipe
     from plait.train.scoring import ScoringReport as ScoringReport
     from plait.train.scoring import score as score
     from plait.train.settings import TrainSettings as TrainSettings
@@ -40,6 +44,8 @@ _HOMES = {
     "Margin": "false_negatives",
     "Mining": "negatives",
     "MiningReport": "mining",
+    "Recipe": "recipe",
+    "Report": "report",
     "ScoringReport": "scoring",
     "Source": "negatives",
     "Teacher": "teachers",
@@ -53,6 +59,8 @@ _HOMES = {
     "mine": "mining",
     "read_groups": "groups",
     "read_pairs": "judged",
+    "read_recipe": "recipe",
+    "run_recipe": "rounds",
     "score": "scoring",
     "split_groups": "groups",
     "train": "training",

@@ -123,6 +123,8 @@ class Generation:
             raise InvalidParameter(f"kinds must be some of {', '.join(KINDS)}, not {list(self.kinds)!r}")
         if self.per_document < 1:
             raise InvalidParameter(f"per_document must be at least 1, not {self.per_document}")
+        if self.held_out <= 0:
+            raise InvalidParameter(f"held_out must be above 0, not {self.held_out}")
         if not 0 <= self.keep <= 1:
             raise InvalidParameter(f"keep must be a share from 0 to 1, not {self.keep}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from plait.errors import InvalidParameter
 from plait.index import Index
@@ -11,19 +11,18 @@ from plait.threads import map_threads
 from plait.types import Hit
 
 #: Of each query the best ``k`` hits.
-Ranking: TypeAlias = Callable[[Any, Sequence[str], int, int | None], list[list[Hit]]]
+Ranking: TypeAlias = Callable[[Index, Sequence[str], int, int | None], list[list[Hit]]]
 
 
-def _rank_colbert(index: Any, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
-    found: list[list[Hit]] = index.search_all(queries, k, threads=threads)
-    return found
+def _rank_colbert(index: Index, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
+    return index.search_all(queries, k, threads=threads)
 
 
-def _rank_bm25(index: Any, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
+def _rank_bm25(index: Index, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
     return map_threads(lambda query: index.search_bm25(query, k), queries, threads)
 
 
-def _rank_bi_encoder(index: Any, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
+def _rank_bi_encoder(index: Index, queries: Sequence[str], k: int, threads: int | None) -> list[list[Hit]]:
     return map_threads(lambda query: index.search_bi_encoder(query, k), queries, threads)
 
 
