@@ -40,7 +40,7 @@ def test_reopening_loads_the_same_encoder(index):
     before = index.search("capital of Germany", 4)
     index.close()
     with plait.Index.open(index.path) as again:
-        assert again.encoder.name == "plait-minilm-128"
+        assert again.encoder.name == "plait-colbert-minilm-128"
         assert again.search("capital of Germany", 4) == before
         again.add(["Madrid is the capital of Spain."], ids=["madrid"])
         assert again.search("capital of Spain", 1)[0].id == "madrid"
@@ -50,7 +50,7 @@ def test_another_encoder_is_refused(index):
     class Other:
         dim, name, fingerprint = 128, "other", "0" * 64
 
-    with pytest.raises(errors.EncoderMismatch, match="'plait-minilm-128', but 'other'"):
+    with pytest.raises(errors.EncoderMismatch, match="'plait-colbert-minilm-128', but 'other'"):
         plait.Index.open(index.path, model=Other())
 
 

@@ -326,7 +326,7 @@ def test_a_pipeline_is_a_retriever(index):
     assert index.encoder.queries == [QUESTION]
     assert ids(found)[0] == "paris"
     assert {"inner", "colbert", "rrf"} <= set(found[0].scores)
-    assert ids(inner.search(QUESTION, 2)) == ["paris", "berlin"]
+    assert ids(inner.search(QUESTION, 2)) == ids(index.search(QUESTION, 2))
 
 
 def test_queries_are_plain_text_to_other_stages():
