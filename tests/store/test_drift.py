@@ -28,7 +28,7 @@ def around(subject: int, ndocs: int) -> TokenEmbeddings:
 
 
 KNOWN = around(1, 2400)
-UNKNOWN = around(2, 1600)
+UNKNOWN = around(2, 2600)
 
 
 def codecs_of(index: plait.Index) -> list[tuple[int, str]]:
@@ -72,7 +72,7 @@ def test_few_unlike_documents_are_kept_exact_and_more_get_a_codec(index: plait.I
     query = UNKNOWN[5]
     assert index.search(query, 1)[0].id == "new 5"
     assert index.search(query, 1)[0].score == pytest.approx(float(len(query)), abs=1e-3)
-    index.add(vectors=UNKNOWN[300:1500], ids=[f"new {n}" for n in range(300, 1500)])
+    index.add(vectors=UNKNOWN[300:2500], ids=[f"new {n}" for n in range(300, 2500)])
     now = codecs_of(index)
     assert now[0] == first[0]
     assert len({codec for codec, _ in now}) == 2
@@ -80,7 +80,7 @@ def test_few_unlike_documents_are_kept_exact_and_more_get_a_codec(index: plait.I
     # What was known before is as it was.
     assert all(path.read_bytes() == data for path, data in files.items())
     # What comes now goes where it fits.
-    index.add(vectors=UNKNOWN[1500:1540], ids=[f"new {n}" for n in range(1500, 1540)])
+    index.add(vectors=UNKNOWN[2500:2540], ids=[f"new {n}" for n in range(2500, 2540)])
     index.add(vectors=KNOWN[2000:2040], ids=[f"known {n}" for n in range(2000, 2040)])
     (new, _), (known, _) = codecs_of(index)[-2:]
     assert new == now[-1][0]
@@ -89,11 +89,11 @@ def test_few_unlike_documents_are_kept_exact_and_more_get_a_codec(index: plait.I
 
 
 def test_recall_is_that_of_an_index_built_at_once(index: plait.Index, tmp_path: Path):
-    for begin in range(0, 1600, 200):
+    for begin in range(0, 2600, 200):
         index.add(vectors=UNKNOWN[begin : begin + 200], ids=[f"new {n}" for n in range(begin, begin + 200)])
     everything = joined(KNOWN[:2000], UNKNOWN)
-    ids = [f"known {n}" for n in range(2000)] + [f"new {n}" for n in range(1600)]
-    queries = [UNKNOWN[place][:8] for place in range(0, 1600, 50)]
+    ids = [f"known {n}" for n in range(2000)] + [f"new {n}" for n in range(2600)]
+    queries = [UNKNOWN[place][:8] for place in range(0, 2600, 80)]
     truth = [{ids[int(place)] for place, _ in exact_top(query, everything, 10)} for query in queries]
     stats = index.stats()
     how = {"nbits": stats.nbits} if stats.nbits else {}

@@ -45,6 +45,10 @@ class ResidualQuery:
             for pool in top_pools(pools, max(params.ncandidates, k))
         ]
 
+    def adapted(self, segments: list[Segment], params: SearchParams) -> SearchParams:
+        """The parameters as they are: documents are put in order before they are rescored."""
+        return params
+
     looks_twice = False
 
     def look(self, segment: Segment, docs: Docs) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -34,6 +34,9 @@ UNMET = np.float32(0.05)
 #: until so few are left.
 LANES = 16
 COARSE = (0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
+#: Tokens in a list, on average, up to which documents come in good order. Where lists are longer, so many
+#: times as many documents are rescored at a time (decision 0017).
+LONG_LIST = 144
 #: Batches of documents looked at if each changes the result.
 MOST_BATCHES = 8
 
@@ -101,6 +104,15 @@ class ScaledQuery:
             steps = (gains / np.float32(unit)).astype(np.uint16)
             pools.append(Pool(segment, *kernels.gather_top(lists, steps, *ivf, mask, segment.ndocs, count)))
         return top_pools(pools, count)
+
+    def adapted(self, segments: list[Segment], params: SearchParams) -> SearchParams:
+        """The same, with more documents rescored where lists are longer than a codec is made for.
+
+        A codec that has been outgrown puts candidates in a rough order, so that the best come later.
+        """
+        lists = self.codec.ncentroids
+        tokens = sum(int(segment.offsets[-1]) for segment in segments if segment.child_offsets is None)
+        return replace(params, ndocs=round(params.ndocs * max(1.0, tokens / (LONG_LIST * lists))))
 
     @property
     def looks_twice(self) -> bool:

@@ -220,8 +220,9 @@ class _Search:
 
     def _stages_of(self, coded: list[tuple[Segment, Mask]]) -> list[Pool]:
         query = self.query_for(coded[0][0])
-        found = query.candidates(coded, self.params, self.k)
-        looked = in_batches(found, query.look, self.params.ndocs, self.k)
+        params = query.adapted([segment for segment, _ in coded], self.params)
+        found = query.candidates(coded, params, self.k)
+        looked = in_batches(found, query.look, params.ndocs, self.k)
         if not query.looks_twice:
             return looked
         return [self._scan(pool.segment, pool.docs) for pool in top_pools(looked, 2 * self.k + SPARE)]

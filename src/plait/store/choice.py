@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Below this many tokens an index keeps the original f32 vectors and scores them exactly: a codec
 #: trained on so few would serve badly when the index grows. So do documents that no codec fits.
 MIN_CODEC_TOKENS = 32_768
+#: Documents that no codec fits are kept exact until they have so many times as many.
+APART_FACTOR = 2
 #: When the segments of the newest codec hold so many times the tokens it was trained for, new segments get a
 #: new codec.
 RETRAIN_FACTOR = 8
@@ -69,9 +71,9 @@ class CodecChoice:
             return number, self.writer.snapshot.codec(number)
         kinds = {row.codec: row.kind for row in self.writer.catalog.codecs()}
         apart = sum(tokens for codec, tokens in stored.items() if kinds.get(codec) == "float32")
-        if apart + self.estimate < MIN_CODEC_TOKENS:
+        if apart + self.estimate < APART_FACTOR * MIN_CODEC_TOKENS:
             return self._exact()
-        return self._train(2 * (apart + self.estimate))
+        return self._train(2 * (apart + self.estimate), alone=True)
 
     def wanted(self) -> bool:
         """Whether the size of the index asks for a new codec."""
@@ -114,13 +116,14 @@ class CodecChoice:
 
     # Training --------------------------------------------------------------------------------
 
-    def _train(self, ntokens: int) -> Choice:
-        """A codec for so many tokens, for the new documents and those that have none."""
+    def _train(self, ntokens: int, *, alone: bool = False) -> Choice:
+        """A codec for so many tokens: the new ones and those that have none; trained on others too or not."""
         new = self.sample() if self.sample else np.concatenate([chunk.vectors for chunk in self.held])
         apart = self._stored(MAX_TRAINING_TOKENS, exact=True)
         fresh = np.concatenate([apart, new])
         most = max(len(fresh), min(MAX_TRAINING_TOKENS, ntokens // TOKENS_PER_SAMPLE))
-        codec = self._fit(np.concatenate([self._stored(most, exact=False), fresh]), ntokens)
+        older = self._stored(0 if alone else most, exact=False)
+        codec = self._fit(np.concatenate([older, fresh]), ntokens)
         number = self.writer.list_codec(codec, ntokens)
         self._compress_exact_segments(number, codec)
         return number, codec
