@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from plait.errors import InvalidParameter, SourceNotFound
 from plait.train import read_recipe, run_recipe
 from plait.train.recipe import HELD_OUT
-from plait.train.steps import Steps
+from plait.train.steps import Steps, alone
 
 from .conftest import PLACES, THINGS
 
@@ -149,6 +151,18 @@ def test_what_somebody_changed_is_not_lost(tmp_path: Path):
     with pytest.raises(InvalidParameter, match="was changed after the step 'step' made it"):
         work(1)
     assert work.output.read_text() == "edited"
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path: Path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom plait.train.steps import alone\n"
+        "with alone(Path(sys.argv[1])): pass"
+    )
+    other = [sys.executable, "-c", script, str(tmp_path)]
+    with alone(tmp_path):
+        refused = subprocess.run(other, capture_output=True, text=True, check=False)
+    assert "is being worked in by another process" in refused.stderr
+    subprocess.run(other, check=True)
 
 
 # ---- the loop --------------------------------------------------------------------------------------------

@@ -9,26 +9,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plait.encoder import Encoder, convert, load_encoder
-from plait.errors import InvalidParameter
 from plait.evaluate import Qrels, depth, judged_queries, read_qrels, run_of
 from plait.index import Index
 from plait.sources import read_documents, read_queries
 from plait.streaming import Progress
 from plait.train.hashing import hash_files, hash_of
-from plait.train.judged import JudgedCorpus, corpus_of_pairs, held_out_ids, read_pairs
+from plait.train.identities import identity_of_model, identity_of_teacher
 from plait.train.mining import mine
-from plait.train.queries import generate_queries
+from plait.train.preparation import judged_corpus
 from plait.train.recipe import BUILTIN, HELD_OUT, Recipe, TestSet, as_values
 from plait.train.report import Report, write_report
 from plait.train.score_cache import RememberedTeacher, ScoreCache
 from plait.train.scoring import score
-from plait.train.steps import Done, Notice, Steps
+from plait.train.steps import Done, Notice, Steps, alone
 from plait.train.teachers import Bm25Teacher, Teacher, load_teacher
 
 #: Of what training writes, what is no part of the model.
@@ -55,12 +53,14 @@ def run_recipe(
 
     Raises:
         MissingExtra: ``plait[train]`` is not installed.
+        InvalidParameter: another process works in the folder.
         PlaitError: as the steps raise it. What was done stays, and the next run goes on from there.
     """
     from plait.train.systems import require_torch
 
     require_torch()
-    return _Run(recipe, Path(folder), threads, progress, notice).go()
+    with alone(Path(folder)):
+        return _Run(recipe, Path(folder), threads, progress, notice).go()
 
 
 class _Run:
@@ -84,7 +84,6 @@ class _Run:
 
     def go(self) -> Report:
         """All rounds."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         data = self.prepare()
         held_out = TestSet(
             name=HELD_OUT,
@@ -145,7 +144,7 @@ class _Run:
             start_system(self.recipe.base, self.recipe.training, folder)
             return {}
 
-        inputs = [_identity_of_model(self.recipe.base), as_values(self.recipe.training)]
+        inputs = [identity_of_model(self.recipe.base), as_values(self.recipe.training)]
         done = self._do("start-0", inputs, [folder], work)
         return self._convert(0, done)
 
@@ -181,7 +180,7 @@ class _Run:
             return dataclasses.asdict(report)
 
         index = self.done[f"index-{number - 1} {HELD_OUT}"]
-        judge = _identity_of_teacher(recipe.judge) if recipe.judge else None
+        judge = identity_of_teacher(recipe.judge) if recipe.judge else None
         inputs = [data.identity, index.identity, as_values(recipe.mining), judge]
         remains = output.with_name(f"{output.name}.part.jsonl")
         return self._do(f"mine-{number}", inputs, [output], work, remains=[remains])
@@ -204,7 +203,7 @@ class _Run:
             )
             return dataclasses.asdict(report)
 
-        teachers = [_identity_of_teacher(name) for name in recipe.teachers]
+        teachers = [identity_of_teacher(name) for name in recipe.teachers]
         inputs = [mined.identity, teachers, recipe.weights, recipe.normalise]
         return self._do(f"score-{number}", inputs, [output], work)
 
@@ -232,7 +231,7 @@ class _Run:
             return {"steps": trained.steps, "ndcg": trained.ndcg, "first ndcg": trained.first_ndcg}
 
         how = [as_values(self.recipe.training), self.recipe.validation]
-        inputs = [groups.identity, _identity_of_model(base), *how]
+        inputs = [groups.identity, identity_of_model(base), *how]
         return self._do(f"train-{number}", inputs, [checkpoint], work)
 
     def _convert(self, number: int, trained: Done) -> Done:
@@ -255,7 +254,7 @@ class _Run:
             place = self.folder / f"round-{number}" / name.replace(" ", "-")
             place.mkdir(parents=True, exist_ok=True)
             texts = data.identity if name == HELD_OUT else hash_files(test.documents)
-            identity = model.identity if model else _identity_of_model(self._start_path())
+            identity = model.identity if model else identity_of_model(self._start_path())
             index = self._do(
                 f"index-{number} {name}",
                 [texts, identity, version("plait")],
@@ -347,42 +346,3 @@ class _Run:
         done = self.steps.do(name, *args, **options)
         self.done[name] = done
         return done
-
-
-def judged_corpus(recipe: Recipe) -> tuple[JudgedCorpus, Mapping[str, int]]:
-    """What a recipe is about, as documents, queries and judgements; and counts."""
-    data = recipe.data
-    how = data.generation
-    documents = (
-        list(read_documents(data.documents, skip_bad_lines=data.skip_bad_lines)) if data.documents else []
-    )
-    if data.pairs is not None:
-        corpus = corpus_of_pairs(read_pairs(data.pairs), documents, held_out=how.held_out, seed=how.seed)
-        return corpus, {}
-    if data.queries is None or data.qrels is None:
-        return generate_queries(documents, how)
-    qrels = read_qrels(data.qrels)
-    queries = judged_queries(read_queries(data.queries), qrels)
-    if data.test_qrels is not None:
-        test = read_qrels(data.test_qrels)
-        if both := set(qrels) & set(test):
-            raise InvalidParameter(f"the query {min(both)!r} is judged to train and to test: leave it to one")
-        known = {**queries, **judged_queries(read_queries(data.queries), test)}
-        return JudgedCorpus(documents, known, {"train": qrels, "test": test}), {}
-    chosen = held_out_ids(list(queries), how.held_out, how.seed)
-    parts: dict[str, dict[str, Mapping[str, int]]] = {"train": {}, "test": {}}
-    for key in queries:
-        parts["test" if key in chosen else "train"][key] = qrels[key]
-    return JudgedCorpus(documents, queries, parts), {}
-
-
-def _identity_of_model(path: str) -> str:
-    """A hash of a model's files, of the built-in one for "", or a name that is no folder here."""
-    if not path:
-        return load_encoder().fingerprint
-    return hash_files(Path(path)) if Path(path).exists() else path
-
-
-def _identity_of_teacher(name: str) -> str:
-    kind, _, path = name.partition(":")
-    return kind if name == "bm25" else f"{kind} {_identity_of_model(path)}"
