@@ -26,6 +26,16 @@ def test_index(plait, corpus, tmp_path):
     assert (stats["documents"], stats["nbits"]) == (6, 2)
 
 
+def test_index_without_the_other_stages(plait, corpus, tmp_path):
+    new = tmp_path / "new"
+    assert plait("index", corpus, "-o", new, "--no-bm25", "--no-bi-encoder").code == 0
+    for stage, name in (("bm25:2", "BM25"), ("bi:2", "bi-encoder")):
+        failed = plait("search", new, "tides", "--pipeline", stage)
+        assert (failed.code, failed.out) == (1, "")
+        assert f"was made without {'a ' if name[0] == 'b' else ''}{name}" in failed.err
+    assert plait("search", new, "tides", "-k", 1).code == 0
+
+
 def test_index_numbers_documents_without_ids_and_add_goes_on(plait, stdin, tmp_path):
     stdin('{"text": "one fish"}\n{"text": "two fish"}\n')
     assert plait("index", "-", "-o", tmp_path / "new").code == 0

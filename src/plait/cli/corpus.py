@@ -48,6 +48,11 @@ SAMPLED = 4096
 )
 @options.fields
 @click.option("--no-bm25", is_flag=True, help="Do not count words: no BM25, and less room on the disk.")
+@click.option(
+    "--no-bi-encoder",
+    is_flag=True,
+    help="Keep no single vector of each text: no bi-encoder, and less room on the disk.",
+)
 @options.language
 @options.batch_size
 @options.resume
@@ -61,6 +66,7 @@ def index(
     model: str | None,
     fields: dict[str, type] | None,
     no_bm25: bool,
+    no_bi_encoder: bool,
     language: str | None,
     batch_size: int,
     resume: bool,
@@ -78,6 +84,7 @@ def index(
         raise click.BadParameter("give --language or --no-bm25, not both")
     bm25 = False if no_bm25 else options.bm25_of(language) if language else None
     made_with = {"level": level, "nbits": nbits, "fields": fields, "bm25": bm25}
+    made_with["bi_encoder"] = False if no_bi_encoder else None
     with _new_index(output, model, made_with, resume) as new:
         with progress_bars() as progress:
             if survey is not None and survey.count > batch_size:
@@ -265,8 +272,8 @@ def _require_same(opened: Index, made_with: dict[str, Any]) -> None:
     made = opened.stats()
     there = {"level": made.level, "nbits": made.nbits, "fields": opened.fields}
     for name, given in made_with.items():
-        if name == "bm25":
-            given = None  # the index knows how it counts words
+        if name in ("bm25", "bi_encoder"):
+            given = None  # the index knows how it counts words, and whether it keeps single vectors
         if name == "fields" and given is not None:
             given = {field: kind.__name__ for field, kind in given.items()}
         if given is not None and given != there[name]:
