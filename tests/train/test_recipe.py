@@ -35,7 +35,7 @@ document_length = 16
 distillation = 0.5
 batch_size = 8
 learning_rate = 2e-3
-steps = 24
+steps = 80
 validation = 4
 """
 
@@ -62,7 +62,7 @@ def test_a_recipe_is_read(recipe: Path):
     assert (found.name, found.base, found.rounds, found.int8) == ("tiny", "base", 1, True)
     assert found.data.documents == recipe.parent / "docs.jsonl"
     assert [source.ranks for source in found.mining.sources] == [(2, 20), (10, 100)]
-    assert (found.training.dim, found.training.steps, found.validation) == (16, 24, 4)
+    assert (found.training.dim, found.training.steps, found.validation) == (16, 80, 4)
 
 
 @pytest.mark.parametrize(
