@@ -33,19 +33,9 @@ from plait.cli.progress import progress_bars
     help="The method that the others are tested against.",
     show_default="the first",
 )
-@click.option(
-    "--model",
-    metavar="CHECKPOINT",
-    help="Folder of a checkpoint, or its name on the Hugging Face hub.",
-    show_default="the built-in model",
-)
+@options.new_model
 @click.option("--cross-encoder", metavar="CHECKPOINT", help="A cross-encoder; adds methods that end with it.")
-@click.option(
-    "--level",
-    metavar="NAME",
-    help="How faithfully vectors are kept: compact, balanced or precise.",
-    show_default="balanced",
-)
+@options.level
 @click.option(
     "--exact/--no-exact",
     default=None,

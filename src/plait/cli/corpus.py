@@ -28,24 +28,14 @@ SAMPLED = 4096
 @click.command(cls=options.Command)
 @options.source
 @click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="The new index's folder.")
-@click.option(
-    "--level",
-    metavar="NAME",
-    help="How faithfully vectors are kept: compact, balanced or precise.",
-    show_default="balanced",
-)
+@options.level
 @click.option(
     "--nbits",
     type=int,
     metavar="N",
     help="Use ColBERTv2's residual codec, with 1, 2, 4 or 8 bits per dimension.",
 )
-@click.option(
-    "--model",
-    metavar="CHECKPOINT",
-    help="Folder of a checkpoint, or its name on the Hugging Face hub.",
-    show_default="the built-in model",
-)
+@options.new_model
 @options.fields
 @click.option("--no-bm25", is_flag=True, help="Do not count words: no BM25, and less room on the disk.")
 @click.option(

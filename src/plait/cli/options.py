@@ -162,6 +162,18 @@ no_compact = click.option(
 skip_bad_lines = click.option(
     "--skip-bad-lines", is_flag=True, help="Leave broken records out and say how many, instead of stopping."
 )
+level = click.option(
+    "--level",
+    metavar="NAME",
+    help="How faithfully vectors are kept: compact, balanced or precise.",
+    show_default="balanced",
+)
+new_model = click.option(
+    "--model",
+    metavar="CHECKPOINT",
+    help="Folder of a checkpoint, or its name on the Hugging Face hub.",
+    show_default="the built-in model",
+)
 model = click.option(
     "--model",
     metavar="CHECKPOINT",

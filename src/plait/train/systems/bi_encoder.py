@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -12,7 +12,6 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 
 from plait.encoder.settings import EncoderSettings
-from plait.encoder.tokenizer import TokenizedText
 from plait.train.interactions import Vectors, max_sim
 from plait.train.network import Hidden, Network
 from plait.train.settings import TrainSettings
@@ -83,14 +82,6 @@ class BiEncoder(EmbeddingSystem):
     def save(self, folder: Path) -> None:
         """Write the layout of sentence-transformers."""
         self.model.save_pretrained(str(folder), create_model_card=False)
-
-    def rules(self) -> Any:
-        """The encoding rules."""
-        return self.settings
-
-    def tokenize(self, side: str, text: str) -> TokenizedText:
-        """Tokens of a text."""
-        return self._tokenizer.query(text) if side == "query" else self._tokenizer.document(text)
 
     def embed(self, hidden: Hidden, side: str) -> Vectors:
         """One vector per text."""

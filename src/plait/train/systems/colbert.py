@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from sentence_transformers import MultiVectorEncoder
@@ -12,7 +12,6 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from torch import Tensor, nn
 
 from plait.encoder import read_checkpoint
-from plait.encoder.tokenizer import TokenizedText
 from plait.errors import InvalidParameter
 from plait.train.interactions import Vectors, max_sim
 from plait.train.network import Hidden, Network
@@ -85,14 +84,6 @@ class ColBERT(EmbeddingSystem):
     def save(self, folder: Path) -> None:
         """Write the layout of sentence-transformers 6, which ``plait.load_encoder`` reads."""
         self.model.save_pretrained(str(folder), create_model_card=False)
-
-    def rules(self) -> Any:
-        """The encoding rules."""
-        return self.settings
-
-    def tokenize(self, side: str, text: str) -> TokenizedText:
-        """Tokens by plait's own rules, which are those of the saved checkpoint."""
-        return self._tokenizer.query(text) if side == "query" else self._tokenizer.document(text)
 
     def embed(self, hidden: Hidden, side: str) -> Vectors:
         """The projected vectors, of unit length."""

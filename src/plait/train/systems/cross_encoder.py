@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -65,10 +65,6 @@ class CrossEncoderSystem(System):
     def save(self, folder: Path) -> None:
         """Write the layout of sentence-transformers, which ``plait.CrossEncoder`` reads."""
         self.model.save_pretrained(str(folder), create_model_card=False)
-
-    def rules(self) -> Any:
-        """What is done beside the network."""
-        return self.settings
 
     def pieces(self, batch: Batch, budget: int, in_batch: bool = True) -> list[Piece]:
         """The pairs of every query and its own documents.

@@ -14,7 +14,6 @@ from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 
 from plait.encoder.settings import EncoderSettings
-from plait.encoder.tokenizer import TokenizedText
 from plait.errors import CheckpointError, InvalidParameter
 from plait.train.network import Network
 from plait.train.settings import TrainSettings
@@ -139,7 +138,3 @@ class OwnSystem(EmbeddingSystem):
     def rules(self) -> Any:
         """The encoding rules and the shape."""
         return self.settings, sorted(self.shape.items())
-
-    def tokenize(self, side: str, text: str) -> TokenizedText:
-        """Tokens of a text."""
-        return self._tokenizer.query(text) if side == "query" else self._tokenizer.document(text)

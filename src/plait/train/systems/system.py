@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from plait.encoder import check_texts
-from plait.encoder.tokenizer import TokenizedText
+from plait.encoder.settings import EncoderSettings
+from plait.encoder.tokenizer import TextTokenizer, TokenizedText
 from plait.train.batches import Batch, Ints, pack
 from plait.train.interactions import Vectors
 from plait.train.network import Hidden, Network
@@ -50,11 +51,13 @@ class System(nn.Module, ABC):
     Attributes:
         name: as in ``settings.SYSTEMS``.
         network: the transformer.
+        settings: the rules by which texts are read.
         folder: where it was loaded from; None for one that is new.
     """
 
     name: ClassVar[str]
     network: Network
+    settings: Any
     folder: Path | None = None
 
     @classmethod
@@ -149,19 +152,21 @@ class System(nn.Module, ABC):
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    @abstractmethod
     def rules(self) -> Any:
         """What beside the weights decides the scores; its ``repr`` is compared."""
+        return self.settings
 
 
 class EmbeddingSystem(System):
     """A system that makes vectors of queries and of documents apart, and scores by them."""
 
     dim: int
+    settings: EncoderSettings
+    _tokenizer: TextTokenizer
 
-    @abstractmethod
     def tokenize(self, side: str, text: str) -> TokenizedText:
-        """Tokens of a query or a document."""
+        """Tokens of a query or a document, by plait's own rules, which are those of the saved checkpoint."""
+        return self._tokenizer.query(text) if side == "query" else self._tokenizer.document(text)
 
     @abstractmethod
     def embed(self, hidden: Hidden, side: str) -> Vectors:
