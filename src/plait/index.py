@@ -46,6 +46,7 @@ from plait.store import (
     add_part,
     backup,
     compact,
+    create_catalog,
     due,
     merge,
     repair,
@@ -155,7 +156,7 @@ class Index(Collection):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise IndexAlreadyExists(f"{path} exists already; open it, or choose another folder")
         path.mkdir(parents=True, exist_ok=True)
-        Catalog.create(
+        create_catalog(
             path,
             {
                 "dim": encoder.dim if encoder else dim,

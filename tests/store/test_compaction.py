@@ -171,7 +171,7 @@ def test_an_interruption_leaves_the_old_state(
             if where == "lists":
                 patched.setattr("plait.store.segment.SegmentWriter._lists", stop)
             elif where == "commit":
-                patched.setattr("plait.store.catalog.Catalog.set_segment", stop)
+                patched.setattr("plait.store.catalog_writer.CatalogWriter.set_segment", stop)
             with pytest.raises(error):
                 index.compact(progress=stop if where == "merge" else None)
         assert sorted((index.path / "segments").iterdir()) == folders

@@ -2,6 +2,7 @@
 
 from plait.store.backups import backup
 from plait.store.catalog import Catalog
+from plait.store.catalog_file import create_catalog
 from plait.store.compaction import CompactionReport, add_part, compact, due, merge, shrink
 from plait.store.conditions import nameable
 from plait.store.current import Current
@@ -30,6 +31,7 @@ __all__ = [
     "add_part",
     "backup",
     "compact",
+    "create_catalog",
     "due",
     "merge",
     "nameable",

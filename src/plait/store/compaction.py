@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from plait.errors import IndexCorrupt
 from plait.store import format as layout
-from plait.store.catalog import Catalog
+from plait.store.catalog_writer import CatalogWriter
 from plait.store.opening import Segment
 from plait.store.parts import parts_of
 from plait.store.reader import Snapshot
@@ -83,7 +83,7 @@ def compact(begin: Callable[[], AbstractContextManager[IndexWriter]]) -> Compact
 
 def shrink(folder: Path) -> None:
     """Let the catalog give back the room of deleted documents' texts."""
-    catalog = Catalog.open(folder)
+    catalog = CatalogWriter.open(folder)
     try:
         catalog.shrink()
     finally:

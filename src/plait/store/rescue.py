@@ -15,6 +15,7 @@ from plait.errors import IndexAlreadyExists, IndexCorrupt, StoreError
 from plait.store import format as layout
 from plait.store.bi_encoder import BiEncoderPart
 from plait.store.catalog import Catalog
+from plait.store.catalog_file import create_catalog
 from plait.store.compaction import rewrite
 from plait.store.opening import Segment, open_codec, open_segment
 from plait.store.parts import Part, parts_of
@@ -78,7 +79,7 @@ def repair(
         rescue = _Rescue(source, catalog, int(settings["dim"]), parts, encode)
         destination.mkdir(parents=True)
         try:
-            Catalog.create(destination, settings)
+            create_catalog(destination, settings)
             with writing(destination, options) as writer:
                 rescue.save(writer)
         except BaseException:

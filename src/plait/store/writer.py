@@ -16,7 +16,7 @@ import numpy.typing as npt
 from plait.codec import Codec, ResidualCodec, ResidualTokens
 from plait.errors import DuplicateId, InvalidVectors, StoreError
 from plait.store import format as layout
-from plait.store.catalog import Catalog
+from plait.store.catalog_writer import CatalogWriter
 from plait.store.choice import MAX_TRAINING_TOKENS, CodecChoice
 from plait.store.parts import Part
 from plait.store.reader import Snapshot
@@ -47,7 +47,7 @@ class IndexWriter:
     """One write transaction on an index; made by ``writing``."""
 
     folder: Path
-    catalog: Catalog
+    catalog: CatalogWriter
     options: WriteOptions
     replaced_segments: bool = False
     added: bool = False
@@ -335,7 +335,7 @@ def writing(
         IndexLocked: another writer did not finish in time.
     """
     options = options or WriteOptions()
-    catalog = Catalog.open(folder)
+    catalog = CatalogWriter.open(folder)
     try:
         with catalog.transaction(options.timeout, options.doing):
             sweep(folder, catalog)
@@ -353,7 +353,7 @@ def writing(
         catalog.close()
 
 
-def sweep(folder: Path, catalog: Catalog) -> None:
+def sweep(folder: Path, catalog: CatalogWriter) -> None:
     """Remove folders that the catalog does not list: replaced, or left by a writer that died.
 
     Only inside a write transaction, when no other writer can be making one. Readers that have an old
