@@ -1,40 +1,29 @@
-"""An open index without its searches: documents are added, changed, deleted and read."""
+"""An open index whose documents are added, replaced, changed and deleted."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import count, repeat
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, overload
 
-import numpy as np
-import numpy.typing as npt
-
-from plait.encoder import Encoder, load_encoder
-from plait.errors import (
-    DimensionMismatch,
-    EmptyCorpus,
-    EncoderMismatch,
-    InvalidParameter,
-    InvalidVectors,
-    NoEncoder,
-    UnknownId,
-)
-from plait.ingest import MAX_HELD_CHARACTERS, encoded_chunks, sample_texts, sample_vectors, token_chunks
+from plait.encoder import Encoder
+from plait.errors import EmptyCorpus, InvalidParameter, UnknownId
+from plait.ingest import write_documents
 from plait.inputs import (
     as_id,
     as_ids,
     as_metadata,
     as_texts,
     count_documents,
+    merged_metadata,
     require_fields,
     require_lengths,
     unique_ids,
 )
-from plait.store import Current, IndexWriter, Snapshot, Transactions, WriteOptions
+from plait.opened import Filter, OpenIndex, Vectors
+from plait.store import IndexWriter, Transactions, WriteOptions
 from plait.streaming import (
     BATCH,
     Item,
@@ -44,51 +33,24 @@ from plait.streaming import (
     batches,
     expected_documents,
     further,
+    numbered,
     require_batch_size,
 )
-from plait.types import Document, FloatArray, TokenEmbeddings
+from plait.types import Document, TokenEmbeddings
 
-Vectors = TokenEmbeddings | Sequence[npt.ArrayLike]
 #: About; to tell from texts alone whether training is worth while.
 CHARACTERS_PER_TOKEN = 5
-Filter = Mapping[str, Any]
 
 
-class Collection:
-    """What ``plait.Index`` is made of, but for searching."""
+class Collection(OpenIndex):
+    """What ``plait.Index`` is made of, but for searching and upkeep."""
 
     def __init__(
         self, path: Path, encoder: Encoder | None, auto_refresh: bool = True, timeout: float | None = None
     ) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        self._encoder = encoder
+        super().__init__(path, encoder, auto_refresh)
         self._timeout = timeout
-        self._current = Current(path, auto_refresh)
-        self._reading = self._current.reading
         self._transactions = Transactions(path, self._current.latest, self._committed)
-        with self._reading(newest=False) as snapshot:
-            self._dim = snapshot.dim
-            self._encoder_record = snapshot.settings.get("encoder")
-            self._fields: dict[str, str] = snapshot.settings.get("fields") or {}
-
-    def close(self) -> None:
-        """Let go of the files. The index can't be used afterwards."""
-        self._current.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def refresh(self) -> None:
-        """See what other writers have committed since the index was opened or last refreshed."""
-        self._current.refresh()
-
-    # Changing --------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self, *, timeout: float | None = None) -> Iterator[None]:
@@ -199,10 +161,10 @@ class Collection:
             raise InvalidParameter("batch_size, skip_existing and expected belong to streams of documents")
         documents, given = self._documents_of(texts, vectors, ids, metadata)  # type: ignore[arg-type]
         with self._writing("adding documents", threads, progress) as writer:
-            documents = _numbered(documents, writer)
+            documents = numbered(documents, writer.catalog.next_pid() - 1)
             keys = [document.id for document in documents]
             writer.require_new(keys)  # before the long work
-            self._write(writer, documents, given)
+            write_documents(writer, documents, self._require_encoder() if given is None else given)
         return keys
 
     def _add_batches(
@@ -216,17 +178,17 @@ class Collection:
     ) -> int:
         if isinstance(items, str):
             raise InvalidParameter("texts must be a list of strings, not one string")
-        self._require_encoder()
+        encoder = self._require_encoder()
         added = done = 0
         for batch in batches(items, size):
             documents = self._checked_batch(batch, done, skip_existing)
             if documents:
                 further_progress = further(progress, done, expected)
                 with self._writing("adding documents", threads, further_progress) as writer:
-                    documents = _numbered(documents, writer)
+                    documents = numbered(documents, writer.catalog.next_pid() - 1)
                     writer.require_new([document.id for document in documents])
                     total = expected_documents(expected, done, len(batch), size)
-                    self._write(writer, documents, None, total)
+                    write_documents(writer, documents, encoder, total)
             added += len(documents)
             done += len(batch)
         if not done:
@@ -310,7 +272,7 @@ class Collection:
         documents, given = self._documents_of(texts, vectors, ids, metadata)
         with self._writing("replacing documents", threads, progress) as writer:
             replaced = writer.delete([document.id for document in documents])
-            self._write(writer, documents, given)
+            write_documents(writer, documents, self._require_encoder() if given is None else given)
         return replaced
 
     def _documents_of(
@@ -321,7 +283,7 @@ class Collection:
         metadata: Sequence[Mapping[str, Any] | None] | None,
     ) -> tuple[list[Document], TokenEmbeddings | None]:
         """Checked documents, with empty ids if none are given, and checked vectors."""
-        given = None if vectors is None else self._given_documents(vectors)
+        given = None if vectors is None else self._given_vectors(vectors, "vectors")
         texts = None if texts is None else as_texts(texts, encoded=given is None)
         number = count_documents(texts, given)
         require_lengths(number, ids=ids, metadata=metadata)
@@ -337,27 +299,6 @@ class Collection:
         for place, record in enumerate(records):
             require_fields(record, self._fields, f"metadata[{place}]")
         return records
-
-    def _write(
-        self,
-        writer: IndexWriter,
-        documents: list[Document],
-        given: TokenEmbeddings | None,
-        expected: int | None = None,
-    ) -> None:
-        if given is not None:
-            chunks = token_chunks(given)
-            writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(given))
-            return
-        encoder = self._require_encoder()
-        texts = [document.text or "" for document in documents]
-
-        def sample() -> FloatArray:
-            return encoder.encode_documents(sample_texts(texts), threads=writer.options.threads).vectors
-
-        fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
-        chunks = encoded_chunks(encoder, texts, writer.options)
-        writer.add(documents, chunks, expected=expected or len(texts), sample=None if fits else sample)
 
     def add_stream(
         self,
@@ -395,7 +336,7 @@ class Collection:
         size = None if batch_size is None else require_batch_size(batch_size)
         if skip_existing and ids is None:
             raise InvalidParameter("skip_existing needs ids")
-        checked = (self._given_documents(chunk) for chunk in chunks)
+        checked = (self._given_vectors(chunk, "vectors") for chunk in chunks)
         keys = repeat("") if ids is None else map(as_id, ids, count())
         stream = VectorStream(checked, keys, self._held if skip_existing else None)
         added = 0
@@ -442,12 +383,15 @@ class Collection:
             missing = next((key for key in keys if key not in pids), None)
             if missing is not None:
                 raise UnknownId(f"there is no document with the id {missing!r}; nothing was changed")
-            stored = {} if replace else writer.catalog.documents(pids.values())
-            changed = [
-                (pids[key], _merged(stored[pids[key]].metadata if stored else {}, record, replace))
-                for key, record in zip(keys, records, strict=True)
-            ]
-            writer.catalog.set_metadata(changed)
+            if not replace:
+                stored = writer.catalog.documents(pids.values())
+                records = [
+                    merged_metadata(stored[pids[key]].metadata, record)
+                    for key, record in zip(keys, records, strict=True)
+                ]
+            writer.catalog.set_metadata(
+                (pids[key], record) for key, record in zip(keys, records, strict=True)
+            )
 
     def delete(self, ids: str | Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
         """Delete documents in one commit: those of the ids, those that match the filter, or those of the ids
@@ -470,168 +414,3 @@ class Collection:
         keys = None if ids is None else as_ids(ids)
         with self._writing("deleting documents") as writer:
             return writer.delete(keys, filter)
-
-    # Reading ---------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        with self._reading() as snapshot:
-            return snapshot.ndocs
-
-    def __contains__(self, key: object) -> bool:
-        with self._reading() as snapshot:
-            return isinstance(key, str) and bool(snapshot.pids_of([key]))
-
-    def __iter__(self) -> Iterator[Document]:
-        """All documents in order of insertion, as they were when the iteration began."""
-        return self.documents()
-
-    def documents(self, *, filter: Filter | None = None) -> Iterator[Document]:
-        """The documents that match a filter, in order of insertion, as they were when the iteration began;
-        they are read some at a time.
-        """
-        with self._reading() as snapshot:
-            yield from snapshot.all_documents(filter)
-
-    def ids(self, *, filter: Filter | None = None) -> Iterator[str]:
-        """The ids of the documents that match a filter, in order of insertion."""
-        return (document.id for document in self.documents(filter=filter))
-
-    def count(self, filter: Filter | None = None) -> int:
-        """How many documents match a filter; all, if none is given."""
-        with self._reading() as snapshot:
-            return snapshot.ndocs if filter is None else snapshot.count(filter)
-
-    @overload
-    def get(self, key: str) -> Document | None: ...  # type: ignore[overload-overlap]  # a string is a list of strings
-    @overload
-    def get(self, key: Sequence[str]) -> list[Document | None]: ...
-    def get(self, key: str | Sequence[str]) -> Document | list[Document | None] | None:
-        """The document of an id, or None; of several ids, a list with an entry for each."""
-        keys = as_ids(key)
-        with self._reading() as snapshot:
-            pids = snapshot.pids_of(keys)
-            documents = snapshot.documents(pids.values())
-        found = [documents.get(pids.get(one, -1)) for one in keys]
-        return found[0] if isinstance(key, str) else found
-
-    def vectors(self, ids: Sequence[str]) -> TokenEmbeddings:
-        """The vectors of documents as stored: reconstructed, where they are compressed.
-
-        Args:
-            ids: which documents, in the order wanted.
-
-        Raises:
-            UnknownId: an id is not in the index.
-        """
-        keys = as_ids(ids)
-        with self._reading() as snapshot:
-            pids = snapshot.pids_of(keys)
-            missing = [key for key in keys if key not in pids]
-            if missing:
-                raise UnknownId(f"{missing[0]!r} is not in the index")
-            found: dict[int, FloatArray] = {}
-            wanted = np.array(sorted(set(pids.values())), dtype=np.int64)
-            for segment in snapshot.segments:
-                inside, docs, _ = np.intersect1d(segment.pids, wanted, return_indices=True)
-                alive = np.ones(len(docs), bool) if segment.alive is None else segment.alive[docs] != 0
-                rows, offsets = segment.vectors(docs[alive].astype(np.uint32))
-                for place, pid in enumerate(inside[alive].tolist()):
-                    found[pid] = rows[offsets[place] : offsets[place + 1]]
-            return TokenEmbeddings.from_list([found[pids[key]] for key in keys], snapshot.dim)
-
-    def __repr__(self) -> str:
-        return f"plait.Index({str(self._path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The index's folder."""
-        return self._path
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The declared fields of the metadata, and the name of the type of each."""
-        return dict(self._fields)
-
-    # Inputs ----------------------------------------------------------------------------------
-
-    @property
-    def encoder(self) -> Encoder | None:
-        """The encoder of the index, loaded at first use; None for an index of vectors."""
-        with self._lock, self._reading(newest=False):
-            record = self._encoder_record
-            if self._encoder is None and record is not None:
-                self._encoder = self._require_match(load_encoder(record["path"]))
-            return self._encoder
-
-    def _require_encoder(self) -> Encoder:
-        encoder = self.encoder
-        if encoder is None:
-            with self._reading(newest=False) as snapshot:
-                origin = snapshot.settings.get("imported") or {}
-            made = (
-                f" by {origin.get('checkpoint') or 'its checkpoint'}, of {origin['tool']}" if origin else ""
-            )
-            raise NoEncoder(
-                f"{self._path} was made for vectors{made} (dim=...): give vectors, not text, or open it with "
-                f"model=, the checkpoint that they came from"
-            )
-        return encoder
-
-    def _require_match(self, encoder: Encoder) -> Encoder:
-        record = self._encoder_record
-        if record is None:  # the caller says which model the vectors came from
-            with self._reading(newest=False) as snapshot:
-                dim = snapshot.dim
-            if encoder.dim != dim:
-                raise EncoderMismatch(
-                    f"{self._path} holds vectors of {dim} components, but {encoder.name!r} gives "
-                    f"{encoder.dim}: it is not the model that they came from"
-                )
-        elif record["fingerprint"] != encoder.fingerprint:
-            raise EncoderMismatch(
-                f"{self._path} was made with the encoder {record['name']!r}, but {encoder.name!r} "
-                f"is another one: its vectors can't be compared with those in the index"
-            )
-        return encoder
-
-    def _given_vectors(self, vectors: Vectors, what: str) -> TokenEmbeddings:
-        if not isinstance(vectors, TokenEmbeddings):
-            vectors = TokenEmbeddings.from_list(vectors, self._dim)
-        if vectors.dim != self._dim:
-            raise DimensionMismatch(expected=self._dim, given=vectors.dim, what=what)
-        vectors.require_finite(what)
-        if len(vectors) and not vectors.doclens.all():
-            raise InvalidVectors(f"{what}[{int(np.argmin(vectors.doclens))}] has no vectors")
-        return vectors
-
-    def _given_documents(self, vectors: Vectors) -> TokenEmbeddings:
-        return self._given_vectors(vectors, "vectors")
-
-
-def allowed_pids(
-    snapshot: Snapshot, ids: Iterable[str] | None, filter: Filter | None
-) -> npt.NDArray[np.int64] | None:
-    """i64, ascending: the documents that a search may find; None for all."""
-    if ids is None:
-        return None if filter is None else snapshot.matching(filter)
-    if isinstance(ids, str):
-        raise InvalidParameter("ids must be a list of ids, not one string")
-    listed = np.array(sorted(set(snapshot.pids_of(set(ids)).values())), dtype=np.int64)
-    if filter is None:
-        return listed
-    return np.intersect1d(listed, snapshot.matching(filter), assume_unique=True)
-
-
-def _numbered(documents: list[Document], writer: IndexWriter) -> list[Document]:
-    """Documents without an id get the number they would have in the order of insertion."""
-    first = writer.catalog.next_pid() - 1
-    return [
-        document if document.id else Document(str(number), document.text, document.metadata)
-        for number, document in enumerate(documents, start=first)
-    ]
-
-
-def _merged(stored: Mapping[str, Any], record: Mapping[str, Any], replace: bool) -> dict[str, Any]:
-    merged = dict(record) if replace else {**stored, **record}
-    taken = () if replace else tuple(name for name, value in record.items() if value is None)
-    return {name: value for name, value in merged.items() if name not in taken}

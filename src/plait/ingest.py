@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from plait.encoder import Encoder
-from plait.store import Snapshot, WriteOptions
-from plait.types import FloatArray, TokenEmbeddings
+from plait.store import IndexWriter, Snapshot, WriteOptions
+from plait.types import Document, FloatArray, TokenEmbeddings
 
 #: Texts encoded, then compressed, at a time.
 TEXTS_PER_CHUNK = 1024
@@ -17,6 +17,34 @@ TOKENS_PER_CHUNK = 262_144
 #: Texts up to this many characters in all are held as vectors while a codec is trained on them;
 #: of larger corpora a random sample of this size is encoded first.
 MAX_HELD_CHARACTERS = 8_000_000
+
+
+def write_documents(
+    writer: IndexWriter,
+    documents: list[Document],
+    source: TokenEmbeddings | Encoder,
+    expected: int | None = None,
+) -> None:
+    """Write documents and their vectors into one transaction.
+
+    Args:
+        writer: of the transaction.
+        documents: with their ids.
+        source: their vectors, or an encoder that makes them of the texts.
+        expected: how many documents there will be with later ones; None for these. Only for an encoder.
+    """
+    if isinstance(source, TokenEmbeddings):
+        chunks = token_chunks(source)
+        writer.add(documents, chunks, expected=len(documents), sample=lambda: sample_vectors(source))
+        return
+    texts = [document.text or "" for document in documents]
+
+    def sample() -> FloatArray:
+        return source.encode_documents(sample_texts(texts), threads=writer.options.threads).vectors
+
+    fits = sum(map(len, texts)) <= MAX_HELD_CHARACTERS
+    chunks = encoded_chunks(source, texts, writer.options)
+    writer.add(documents, chunks, expected=expected or len(texts), sample=None if fits else sample)
 
 
 def encoded_chunks(encoder: Encoder, texts: list[str], options: WriteOptions) -> Iterator[TokenEmbeddings]:

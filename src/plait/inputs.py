@@ -141,3 +141,9 @@ def as_metadata(record: Mapping[str, Any] | None, position: int) -> dict[str, An
     except (TypeError, ValueError) as error:
         raise InvalidParameter(f"metadata[{position}] can't be kept as JSON: {error}") from error
     return dict(record)
+
+
+def merged_metadata(stored: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a record in the place of those of the same name; None takes that one away."""
+    merged = {**stored, **record}
+    return {name: value for name, value in merged.items() if name not in record or value is not None}

@@ -60,6 +60,14 @@ def as_document(item: Item, position: int) -> Document:
     return Document(key, _text(item["text"], position), as_metadata(item.get("metadata"), position))
 
 
+def numbered(documents: list[Document], first: int) -> list[Document]:
+    """Documents without an id get the number they would have in the order of insertion, from ``first`` on."""
+    return [
+        document if document.id else Document(str(number), document.text, document.metadata)
+        for number, document in enumerate(documents, start=first)
+    ]
+
+
 def _text(text: str | None, position: int) -> str:
     if text is None:
         raise InvalidParameter(f"document {position} has no text to encode")

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from plait.errors import InvalidParameter
 from plait.search.params import SearchParams
+from plait.search.recall import overlap
 from plait.search.searcher import query_batches, search, search_batch
 from plait.store import Snapshot
 from plait.threads import map_threads
@@ -65,7 +69,35 @@ class Calibration:
             return None
 
 
-def require_recall(target: float) -> float:
+def params_for(
+    snapshot: Snapshot,
+    k: int,
+    params: SearchParams | None,
+    recall_target: float | None,
+    allowed: npt.NDArray[np.int64] | None = None,
+) -> SearchParams:
+    """What a search may spend: the params given, those that reach the target, or the default.
+
+    Args:
+        snapshot: the index.
+        k: hits wanted.
+        params, recall_target: at most one of them; both may be None.
+        allowed: i64, the documents that may be found; None for all.
+    """
+    share = 1.0 if allowed is None else len(allowed) / max(1, snapshot.ndocs)
+    if recall_target is None:
+        return params or SearchParams.for_k(k, snapshot.ndocs, share=share)
+    if params is not None:
+        raise InvalidParameter("give params= or recall_target=, not both")
+    target = _require_recall(recall_target)
+    stored = Calibration.from_json(snapshot.settings.get("calibration"))
+    if stored is None:  # a small index, or one made by an older version
+        everything = SearchParams(scan=True)
+        return SearchParams.for_k(k, snapshot.ndocs, share=share) if target < 1 else everything
+    return stored.params(k, snapshot.ndocs, target).among(share)
+
+
+def _require_recall(target: float) -> float:
     """The target, if it is one."""
     if not isinstance(target, int | float) or isinstance(target, bool) or not 0 < target <= 1:
         raise InvalidParameter(f"recall_target must be above 0 and at most 1, not {target!r}")
@@ -90,17 +122,14 @@ def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | 
 
     def ask(rows: slice) -> list[list[float]]:
         truths = search_batch(snapshot, queries[rows], most, deep)
-        shares = [
-            measure(query, [pid for pid, _ in truth])
-            for query, truth in zip(queries[rows], truths, strict=True)
-        ]
+        shares = [measure(query, truth) for query, truth in zip(queries[rows], truths, strict=True)]
         # Pages that queries touched would stay in this process's memory, and a build has a fixed amount.
         snapshot.let_go()
         return shares
 
-    def measure(query: FloatArray, truth: list[int]) -> list[float]:
+    def measure(query: FloatArray, truth: list[tuple[int, float]]) -> list[float]:
         return [
-            _overlap(truth[:k], search(snapshot, query, k, SearchParams.for_k(k, snapshot.ndocs, effort)))
+            overlap(truth[:k], search(snapshot, query, k, SearchParams.for_k(k, snapshot.ndocs, effort)))
             for k in DEPTHS
             for effort in EFFORTS
         ]
@@ -113,7 +142,3 @@ def calibrate(snapshot: Snapshot, queries: Sequence[FloatArray], threads: int | 
         for place, k in enumerate(DEPTHS)
     }
     return Calibration(snapshot.ndocs, len(queries), curves)
-
-
-def _overlap(truth: list[int], found: list[tuple[int, float]]) -> float:
-    return len(set(truth) & {pid for pid, _ in found}) / max(1, len(truth))

@@ -1,0 +1,260 @@
+"""An open index that is looked after: merged, measured, checked, copied."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from plait.analysis import BM25
+from plait.collection import Collection
+from plait.encoder import Encoder
+from plait.encoders import encoder_of
+from plait.errors import IndexLocked, InvalidParameter, StoreError
+from plait.export import export_documents
+from plait.ingest import stored_queries
+from plait.inputs import as_k
+from plait.opened import Vectors
+from plait.search import SCAN_TOKENS, Calibration, RecallReport, SearchParams, calibrate, measure_recall
+from plait.settings import bm25_setting
+from plait.store import (
+    CompactionReport,
+    IndexWriter,
+    Problem,
+    RepairReport,
+    WriteOptions,
+    add_part,
+    backup,
+    compact,
+    due,
+    merge,
+    repair,
+    shrink,
+    verify,
+)
+from plait.streaming import Progress
+
+#: Documents whose tokens stand for queries when an index measures itself.
+CALIBRATION_QUERIES = 48
+
+
+class MaintainedIndex(Collection):
+    """What ``plait.Index`` is made of, but for searching. Changes merge segments and measure recall."""
+
+    def __init__(
+        self,
+        path: Path,
+        encoder: Encoder | None,
+        auto_refresh: bool = True,
+        auto_compact: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        self._auto_compact = auto_compact
+        super().__init__(path, encoder, auto_refresh, timeout)
+
+    def _committed(self, writer: IndexWriter) -> None:
+        super()._committed(writer)
+        self._compact_if_due(writer.options)
+        if writer.added:
+            with suppress(IndexLocked):  # it is the next one's turn
+                self._calibrate_if_grown(writer.options.threads)
+
+    def _compact_if_due(self, options: WriteOptions) -> None:
+        """One merge, if one is due; its own commit looks for the next."""
+        with self._reading() as snapshot:
+            if not self._auto_compact or not due(snapshot):
+                return
+        options = WriteOptions(options.threads, options.progress, 0, "merging segments")
+        try:
+            with self._transactions(options) as writer:
+                merge(writer, due(writer.snapshot)[:1])
+        except IndexLocked:
+            return  # whoever writes now will look in turn
+        except StoreError as error:
+            warnings.warn(
+                f"the change is committed, but merging segments failed: {error}", RuntimeWarning, stacklevel=2
+            )
+
+    def compact(self, *, threads: int | None = None, progress: Progress | None = None) -> CompactionReport:
+        """Merge segments until there is one for each codec, and let go of what was deleted.
+
+        Hits and scores stay the same. Readers keep what they have open. Each merge is a commit of its own: an
+        interruption loses the one at work, never the documents. Changes do a part of this by themselves when
+        there are too many segments.
+
+        Args:
+            threads: None for all cores.
+            progress: called with "merge", how many documents are done, and how many there are.
+
+        Raises:
+            IndexLocked: another writer did not finish in time.
+            IndexCorrupt: a segment does not match its checksums; it is left as it is.
+        """
+        report = compact(partial(self._writing, "merging segments", threads, progress))
+        if report.deleted and not self._transactions.begun:
+            shrink(self._path)
+        return report
+
+    def add_bm25(
+        self,
+        bm25: bool | BM25 = True,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Count the words of all texts, in an index that was made without BM25, in one commit.
+
+        Nothing is encoded again, but all segments are copied. The index becomes one of the newest format
+        version, which older versions of plait do not open.
+
+        Args:
+            bm25: True, or a ``plait.BM25`` that says how words are counted.
+            threads, progress: as for ``compact``.
+
+        Raises:
+            InvalidParameter: the index has BM25 already.
+            IndexLocked, IndexCorrupt: nothing was changed.
+        """
+        setting = bm25_setting(bm25)
+        if not setting:
+            raise InvalidParameter("bm25 must be True or a plait.BM25")
+        with self._writing("counting words", threads, progress) as writer:
+            if any(part.name == "bm25" for part in writer.snapshot.parts):
+                raise InvalidParameter(f"{self._path} has BM25 already")
+            add_part(writer, "bm25", setting["bm25"])
+
+    def calibrate(self, queries: Sequence[str] | Vectors | None = None, threads: int | None = None) -> None:
+        """Measure what ``recall_target`` takes, and keep it in the index.
+
+        Adding documents does it when an index has doubled; call it to measure on your own queries.
+
+        Args:
+            queries: texts or vectors; by default token vectors of randomly chosen documents.
+            threads: None for all cores.
+        """
+        with self._reading() as snapshot:
+            vectors = (
+                stored_queries(snapshot, CALIBRATION_QUERIES)
+                if queries is None
+                else self._query_vectors(queries, threads)
+            )
+            if not vectors:
+                raise InvalidParameter("there are no queries to measure with")
+            found = calibrate(snapshot, vectors, threads)
+        with self._writing("measuring recall") as writer:
+            writer.catalog.set_setting("calibration", found.as_json())
+
+    def _calibrate_if_grown(self, threads: int | None) -> None:
+        with self._reading() as snapshot:
+            tokens = sum(row.ntokens for row in snapshot.segment_rows)
+            stored = Calibration.from_json(snapshot.settings.get("calibration"))
+            grown = stored is None or snapshot.ndocs >= 2 * stored.documents
+        if grown and tokens > SCAN_TOKENS:
+            self.calibrate(threads=threads)
+
+    def recall(
+        self,
+        queries: Sequence[str] | Vectors | None = None,
+        k: int = 10,
+        *,
+        sample: int = 100,
+        params: SearchParams | None = None,
+        threads: int | None = None,
+    ) -> RecallReport:
+        """Measure how much of a full scan's best ``k`` the search finds.
+
+        Args:
+            queries: texts or vectors; by default up to 32 token vectors of randomly chosen documents.
+            k: hits compared.
+            sample: how many documents to take queries from, when none are given.
+            params: those to be measured.
+            threads: None for all cores.
+        """
+        k = as_k(k)
+        with self._reading() as snapshot:
+            if queries is None:
+                vectors, source = stored_queries(snapshot, sample), "tokens of random documents"
+            else:
+                vectors, source = self._query_vectors(queries, threads), "given"
+            params = params or SearchParams.for_k(k, snapshot.ndocs)
+            return measure_recall(snapshot, vectors, k, params, source, threads)
+
+    def verify(self) -> list[Problem]:
+        """Check every checksum and every cross-reference; reads the whole index.
+
+        Returns:
+            What is wrong; nothing if the index is sound. For an index that can't be opened there is
+            ``plait.store.verify(path)``.
+        """
+        return verify(self._path)
+
+    @staticmethod
+    def repair(
+        source: str | Path,
+        destination: str | Path,
+        *,
+        model: str | Path | Encoder | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """Make a new index of what can be saved of a damaged one, which is not touched.
+
+        Documents whose tokens are lost are encoded again from their texts, if the encoder can be loaded.
+
+        Args:
+            source: the damaged index.
+            destination: a folder that does not exist yet.
+            model: the encoder of the index, when it has moved.
+            threads: None for all cores.
+            progress: called with a stage, how much is done, and how much there is.
+
+        Returns:
+            What was saved and what is lost.
+
+        Raises:
+            IndexAlreadyExists: something is at ``destination``.
+            IndexNotFound, IndexTooNew, IndexCorrupt: nothing can be read.
+            EncoderMismatch: ``model`` is not the encoder that the index was made with.
+        """
+        options = WriteOptions(threads, progress, doing="repairing")
+        encoder = encoder_of(Path(source), model)
+        encode = partial(encoder.encode_documents, threads=threads) if encoder else None
+        return repair(Path(source), Path(destination), encode=encode, options=options)
+
+    def backup(self, path: str | Path, *, hard_links: bool = False, progress: Progress | None = None) -> None:
+        """Copy the newest committed state into a new folder, while others search and write.
+
+        The copy is an index like any other. One that was cut off can't be opened.
+
+        Args:
+            path: a folder that does not exist yet.
+            hard_links: share the files of segments instead of copying them, where the system can: they never
+                change. Damage to the disk then meets both.
+            progress: called with "copy", how many bytes are done, and how many there are.
+
+        Raises:
+            IndexAlreadyExists: something is at ``path``.
+            IndexCorrupt: a file does not match its checksum.
+        """
+        backup(self._path, Path(path), hard_links=hard_links, progress=progress)
+
+    def export(
+        self, file: str | Path | TextIO, *, vectors: bool = False, progress: Progress | None = None
+    ) -> int:
+        """Write all documents as JSON lines, in order of insertion: id, text and metadata.
+
+        ``plait index`` and ``plait.sources.read_documents`` read them back.
+
+        Args:
+            file: a path, which gets its name once it is whole, or a text file that is open for writing.
+            vectors: write the token vectors as well, as they are stored: lists of ``dim`` numbers.
+            progress: called with "export", how many documents are done, and how many there are.
+
+        Returns:
+            How many documents were written.
+        """
+        with self._reading() as snapshot:
+            return export_documents(snapshot, file, vectors=vectors, progress=progress)
