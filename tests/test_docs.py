@@ -116,7 +116,7 @@ def test_the_page_on_pipelines_runs(tmp_path: Path):
         assert result.returncode == 0, result.stderr
         said[kind] = result.stdout
     assert said["python"].splitlines()[-1] == (
-        "minmax(bm25:1000*0.3, bi_encoder:1000*0.7) > colbert:100 > cross_encoder:10@50ms"
+        "minmax(bm25:1000*0.3, bi_encoder:1000*0.7) > colbert:100 > cross_encoder:10*0.5@50ms"
     )
     assert "3 ['colbert']" in said["python"], "a budget makes no hits fewer"
     assert "Paris is the capital of France." in said["bash"]

@@ -25,6 +25,7 @@ def pipeline(text):
         "minmax(one:10*0.3, two:20*0.7)",
         "z(one:10*2@5ms, rrf(two:20, one:1*0)*0.5@7ms):7@12.5ms > best:5@20ms within 100ms",
         "rrf(one:10)",
+        "one:10 > best:5*0.4 > best:5*0.25@20ms",
     ],
 )
 def test_repr_is_the_string_form(text):
@@ -70,6 +71,8 @@ def test_methods_give_the_string_form():
         ("one:5 > best:3@5", 17, "expected is ms after a time, not the end"),
         ("one:5@0ms", 7, "a budget must be longer than 0ms"),
         ("one:5*x", 7, "expected is a weight, not 'x'"),
+        ("one:5 > best:3*1.5", 15, "the weight of a reranker is its share, above 0 and up to 1, not 1.5"),
+        ("one:5 > best:3*0@5ms", 15, "above 0 and up to 1, not 0"),
         ("one:5 > best:3 within", 22, "expected is a time, such as 50ms, not the end"),
         ("one:5 ; two:5", 7, "';' has no meaning here"),
         ("one:5 > cross:3", 9, "cross_encoder needs a model, the folder of a checkpoint"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
 from plait.errors import InvalidParameter
@@ -95,6 +96,23 @@ def fuse(
         Hit(rank, key, total[key], documents[key].text, documents[key].metadata, documents[key].scores)
         for rank, key in enumerate(order, start=1)
     ]
+
+
+def blend(before: Sequence[float], after: Sequence[float], weight: float) -> list[float]:
+    """What hits are worth by an earlier stage's scores and a later one's together.
+
+    Args:
+        before: scores of the earlier stage, in its order. One that is higher than the score before it (of a
+            hit that the stage did not come to) counts as that one.
+        after: scores of the later stage, of the same hits.
+        weight: share of the later one, from 0 to 1.
+
+    Returns:
+        ``(1 - weight) * z(before) + weight * z(after)`` (``z_scores``) of each hit.
+    """
+    earlier, _ = z_scores(list(accumulate(before, min)))
+    later, _ = z_scores(after)
+    return [(1 - weight) * one + weight * other for one, other in zip(earlier, later, strict=True)]
 
 
 def _checked_weights(weights: Sequence[float], lists: int) -> list[float]:

@@ -5,11 +5,12 @@
     pipeline  = source {"+" source} {">" reranker} ["within" NUMBER "ms"]
     source    = retriever ":" HITS [weight] [budget]
               | method "(" source {"," source} ")" [":" HITS] [weight] [budget]
-    reranker  = NAME ":" HITS [budget]
+    reranker  = NAME ":" HITS [weight] [budget]
     weight    = "*" NUMBER
     budget    = "@" NUMBER "ms"
 
 Lists joined by ``+`` are fused by reciprocal ranks. Methods are ``rrf``, ``minmax`` and ``z``.
+A reranker's weight is its share of the order, at most 1; the rest is that of the stage before.
 """
 
 from __future__ import annotations
@@ -116,7 +117,12 @@ class _Parser:
 
     def _reranker(self) -> Rerank:
         name = self._name("a reranker, such as colbert:100")
-        return Rerank(self._known(name, self._names.reranker), self._hits(name.text), self._budget())
+        reranker, k = self._known(name, self._names.reranker), self._hits(name.text)
+        column = self._next.column
+        weight = self._weight()
+        if not 0 < weight <= 1:
+            self._fail(column, f"the weight of a reranker is its share, above 0 and up to 1, not {weight:g}")
+        return Rerank(reranker, k, self._budget(), weight)
 
     def _known(self, name: Token, find: Callable[[str], Component]) -> Component:
         try:

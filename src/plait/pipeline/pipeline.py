@@ -144,18 +144,23 @@ class Pipeline:
         return self.retrieve(retriever, k, budget_ms=budget_ms)
 
     def cross_encoder(
-        self, k: int, model: str | Path | PairScorer | None = None, *, budget_ms: float | None = None
+        self,
+        k: int,
+        model: str | Path | PairScorer | None = None,
+        *,
+        weight: float = 1.0,
+        budget_ms: float | None = None,
     ) -> Pipeline:
         """Let a cross-encoder read all hits found before, and pass on the best ``k``.
 
         Args:
             k: hits passed on.
             model: as for ``Pipeline(cross_encoder=...)``, which is the default.
-            budget_ms: of this stage.
+            weight, budget_ms: as for ``rerank``.
         """
         name = CrossEncoderReranker.name
         stage = self._components.reranker(name) if model is None else CrossEncoderReranker(model)
-        return self.rerank(stage, k, budget_ms=budget_ms)
+        return self.rerank(stage, k, weight=weight, budget_ms=budget_ms)
 
     def fuse(
         self,
@@ -196,9 +201,20 @@ class Pipeline:
         """Begin with a retriever of the caller's own."""
         return self._with_source(Retrieve(retriever, as_k(k), budget_ms=as_budget(budget_ms)))
 
-    def rerank(self, reranker: Reranker, k: int, *, budget_ms: float | None = None) -> Pipeline:
-        """Let a reranker of the caller's own order all hits found before, and pass on the best ``k``."""
-        stage = Rerank(reranker, as_k(k), as_budget(budget_ms))
+    def rerank(
+        self, reranker: Reranker, k: int, *, weight: float = 1.0, budget_ms: float | None = None
+    ) -> Pipeline:
+        """Let a reranker of the caller's own order all hits found before, and pass on the best ``k``.
+
+        Args:
+            reranker: the stage.
+            k: hits passed on.
+            weight: the share of its scores in the order, above 0 and up to 1; the rest is that of the scores
+                the hits had before. Both are taken in standard deviations over the hits it is given, and
+                ``Hit.score`` is their sum.
+            budget_ms: of this stage.
+        """
+        stage = Rerank(reranker, as_k(k), as_budget(budget_ms), as_share(weight))
         if self._source is None:
             raise InvalidParameter(f"{reranker.name} reranks and can't come first: begin with a retriever")
         made = copy.copy(self)
@@ -367,6 +383,13 @@ def as_budget(budget_ms: float | None) -> float | None:
     if not isinstance(budget_ms, int | float) or not 0 < budget_ms < math.inf:
         raise InvalidParameter(f"budget_ms must be a number of milliseconds above 0, not {budget_ms!r}")
     return float(budget_ms)
+
+
+def as_share(weight: float) -> float:
+    """A weight above 0 and up to 1, or InvalidParameter."""
+    if not isinstance(weight, int | float) or not 0 < weight <= 1:
+        raise InvalidParameter(f"the weight of a reranker must be above 0 and up to 1, not {weight!r}")
+    return float(weight)
 
 
 def as_weight(weight: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from plait.index import Index
-from plait.pipeline.fusion import fuse
+from plait.pipeline.fusion import blend, fuse
 from plait.pipeline.protocols import Reranker, Retriever
 from plait.pipeline.query import Clock, Query
 from plait.types import Hit, Hits
@@ -164,11 +164,12 @@ Source: TypeAlias = Retrieve | Fuse
 
 @dataclass(frozen=True)
 class Rerank:
-    """A reranker, and how many hits it passes on."""
+    """A reranker, how many hits it passes on, and what share of their order its scores decide."""
 
     reranker: Reranker
     k: int
     budget_ms: float | None = None
+    weight: float = 1.0
 
     def run(self, run: Run, hits: list[Hit]) -> list[Hit]:
         """Rerank. Hits for which there is no time stay behind the others, in the order they had."""
@@ -178,9 +179,8 @@ class Rerank:
         with run.timed(label):
             if getattr(self.reranker, "reads_texts", True):
                 hits = run.with_texts(hits)
-            found, whole = self._found(run, hits, k, ends)
-            earlier = {hit.id: hit for hit in hits}
-            placed = {hit.id: _again(earlier[hit.id], hit.score, label) for hit in found if hit.id in earlier}
+            found, whole = self._found(run, hits, k if self.weight == 1 else len(hits), ends)
+            placed = self._placed(hits, found, label)
             behind = (hit for hit in hits if hit.id not in placed)
             best = _ranked([*placed.values(), *behind][:k])
         if not whole:
@@ -188,6 +188,18 @@ class Rerank:
         elif ends is not None and run.clock() > ends:
             run.late.append(label)
         return best
+
+    def _placed(self, hits: list[Hit], found: Sequence[Hit], label: str) -> dict[str, Hit]:
+        """The hits that were reranked, by id, in their new order and with the stage's score."""
+        if self.weight == 1:
+            earlier = {hit.id: hit for hit in hits}
+            new = (hit for hit in found if hit.id in earlier)
+            return {hit.id: _again(earlier[hit.id], hit.score, hit.score, label) for hit in new}
+        scores = {hit.id: hit.score for hit in found}
+        read = [hit for hit in hits if hit.id in scores]
+        values = blend([hit.score for hit in read], [scores[hit.id] for hit in read], self.weight)
+        order = sorted(zip(values, read, strict=True), key=lambda pair: -pair[0])
+        return {hit.id: _again(hit, value, scores[hit.id], label) for value, hit in order}
 
     def _found(self, run: Run, hits: list[Hit], k: int, ends: float | None) -> tuple[Sequence[Hit], bool]:
         """The hits that were reranked, and whether that is all of them."""
@@ -217,7 +229,7 @@ class Rerank:
         return sorted(found, key=lambda hit: -hit.score), done == len(hits)
 
     def __str__(self) -> str:
-        return f"{self.reranker.name}:{self.k}{_suffix(1.0, self.budget_ms)}"
+        return f"{self.reranker.name}:{self.k}{_suffix(self.weight, self.budget_ms)}"
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:
@@ -243,8 +255,8 @@ def _labelled(hits: Iterable[Hit], name: str | None, label: str) -> list[Hit]:
     return list(unique.values())
 
 
-def _again(hit: Hit, score: float, label: str) -> Hit:
-    return Hit(hit.rank, hit.id, score, hit.text, hit.metadata, {**hit.scores, label: score})
+def _again(hit: Hit, value: float, score: float, label: str) -> Hit:
+    return Hit(hit.rank, hit.id, value, hit.text, hit.metadata, {**hit.scores, label: score})
 
 
 def _ranked(hits: Sequence[Hit]) -> list[Hit]:
