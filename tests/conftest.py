@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import plait
 from plait.types import TokenEmbeddings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def clustered(ndocs: int, dim: int = 32, seed: int = 0, doclen: tuple[int, int] = (5, 60)) -> TokenEmbeddings:
