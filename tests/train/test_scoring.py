@@ -12,6 +12,7 @@ import plait
 from plait.errors import InvalidParameter
 from plait.train import load_teacher, read_groups, score
 from plait.train.score_cache import ScoreCache
+from plait.train.teachers import IndexTeacher
 
 
 class Counting:
@@ -50,6 +51,20 @@ def test_a_bi_encoder_gives_cosines(mined: Path, tmp_path: Path):
     scores = np.array([group.scores for group in read_groups(tmp_path / "scored.jsonl")])
     assert (np.abs(scores) <= 1 + 1e-6).all()
     assert (scores[:, :1] > scores[:, 1:]).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("retriever", "search"), [("colbert", "search"), ("bi_encoder", "search_bi_encoder")]
+)
+def test_retrievers_of_an_index_are_teachers(
+    retriever: str, search: str, mined: Path, index: plait.Index, tmp_path: Path
+):
+    score(mined, tmp_path / "scored.jsonl", [IndexTeacher(index, retriever)])
+    for group in read_groups(tmp_path / "scored.jsonl"):
+        found = {hit.text: hit.score for hit in getattr(index, search)(group.query, len(index))}
+        assert group.scores == pytest.approx([found[text] for text in group.documents], abs=1e-5)
+    with pytest.raises(InvalidParameter, match="a source must be one of colbert, bm25, bi_encoder"):
+        IndexTeacher(index, "tf-idf")
 
 
 def test_bm25_of_an_index(mined: Path, index: plait.Index, tmp_path: Path):

@@ -27,7 +27,7 @@ from plait.train.report import Report, write_report
 from plait.train.score_cache import RememberedTeacher, ScoreCache
 from plait.train.scoring import score
 from plait.train.steps import Done, Notice, Steps, alone
-from plait.train.teachers import Bm25Teacher, Teacher, load_teacher
+from plait.train.teachers import IndexTeacher, Teacher, load_teacher
 
 #: Of what training writes, what is no part of the model.
 LOGS = "training"
@@ -328,7 +328,7 @@ class _Run:
     def _teacher(self, name: str, number: int) -> Teacher:
         """BM25 without a path is that of the corpus."""
         if name == "bm25":
-            return Bm25Teacher(self._index(number - 1, HELD_OUT))
+            return IndexTeacher(self._index(number - 1, HELD_OUT))
         return load_teacher(name, self.threads)
 
     def _cache(self) -> ScoreCache:

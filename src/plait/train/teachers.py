@@ -24,7 +24,7 @@ from plait.errors import CheckpointError, InvalidParameter
 from plait.exact import maxsim
 from plait.index import Index
 from plait.train.hashing import hash_files, hash_of
-from plait.train.retrieval import scores_of
+from plait.train.retrieval import require_retriever, scores_of
 from plait.types import FloatArray, TokenEmbeddings
 
 #: Encoded texts that a teacher remembers; when there are so many it begins anew.
@@ -175,30 +175,37 @@ class TorchTeacher:
         return self._score(pairs)
 
 
-class Bm25Teacher:
-    """BM25 with the statistics of an index that holds the documents."""
+class IndexTeacher:
+    """A retriever of an index that holds the documents: nothing is encoded but the queries."""
 
-    name = "bm25"
+    def __init__(self, index: Index, retriever: str = "bm25") -> None:
+        """Read where each text stands.
 
-    def __init__(self, index: Index) -> None:
-        """Read where each text stands."""
+        Args:
+            index: with texts.
+            retriever: "bm25", "colbert" or "bi_encoder".
+        """
+        require_retriever(index, retriever)
+        self.name = retriever
         self._index = index
         self._ids: dict[str, str] = {}
         for document in index.documents():
             self._ids.setdefault(document.text or "", document.id)
-        self.fingerprint = hash_of("bm25", list(self._ids.items()))
+        encoder = None if retriever == "bm25" else index.encoder
+        known = [] if encoder is None else [encoder.fingerprint]
+        self.fingerprint = hash_of(retriever, list(self._ids.items()), *known)
 
     def score_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
-        """A score of each (query, document); 0 where they share no word."""
+        """A score of each (query, document); of BM25 0 where they share no word."""
         asked: dict[str, list[str]] = {}
         for query, text in pairs:
             if text not in self._ids:
                 raise InvalidParameter(
-                    f"{self._index.path} does not hold the document {text[:60]!r}: BM25 scores only "
-                    f"documents of its index"
+                    f"{self._index.path} does not hold the document {text[:60]!r}: its {self.name} scores "
+                    f"only documents of its own"
                 )
             asked.setdefault(query, []).append(self._ids[text])
-        found = {query: scores_of(self._index, "bm25", query, ids) for query, ids in asked.items()}
+        found = {query: scores_of(self._index, self.name, query, ids) for query, ids in asked.items()}
         return np.array([found[query][self._ids[text]] for query, text in pairs], dtype=np.float32)
 
 
@@ -223,7 +230,7 @@ def _load_colbert(path: str, threads: int | None) -> Teacher:
 
 
 def _load_bm25(path: str, threads: int | None) -> Teacher:
-    return Bm25Teacher(Index.open(path))
+    return IndexTeacher(Index.open(path))
 
 
 def _load_cross_encoder(path: str, threads: int | None) -> Teacher:
