@@ -136,3 +136,10 @@ def test_what_can_not_be_fused():
     with pytest.raises(InvalidParameter, match="k must be at least 1"):
         fuse([hits(a=1.0)], k=0)
     assert fuse([]) == []
+
+
+def test_a_label_puts_the_fused_score_beside_those_of_the_lists():
+    one, two = Hit(1, "a", 3.0, scores={"bm25": 3.0}), Hit(1, "a", 0.5, scores={"colbert": 0.5})
+    (found,) = fuse([[one], [two]], label="rrf")
+    assert found.scores == {"bm25": 3.0, "colbert": 0.5, "rrf": found.score}
+    assert one.scores == {"bm25": 3.0}  # what was given is as it was

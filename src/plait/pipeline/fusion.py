@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -55,6 +55,7 @@ def fuse(
     *,
     weights: Sequence[float] | None = None,
     k: int | None = None,
+    label: str | None = None,
 ) -> list[Hit]:
     """One list of hits from several: of each document the weighted sum of what each list gives it.
 
@@ -64,6 +65,7 @@ def fuse(
             score (``min_max``, ``z_scores``).
         weights: of each list, at least 0; 1 by default.
         k: hits wanted; None for all documents of all lists.
+        label: the name of the fused score in ``scores`` of a hit; None leaves it out.
 
     Returns:
         ``min(k, documents)`` hits, best first; ties in the order of the first list, then of the second, and
@@ -77,25 +79,41 @@ def fuse(
         raise InvalidParameter(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     weights = _checked_weights([1.0] * len(lists) if weights is None else weights, len(lists))
     unique = [_unique(hits) for hits in lists]
-    documents: dict[str, Hit] = {}
-    for hits in unique:
-        for key, hit in hits.items():
-            known = documents.get(key)
-            documents[key] = hit if known is None else _with_scores(known, hit)
-    values: dict[str, list[float]] = {key: [] for key in documents}
-    for weight, hits in zip(weights, unique, strict=True):
-        given, missing = norm([hit.score for hit in hits.values()])
-        contributions = dict(zip(hits, given, strict=True))
-        for key, parts in values.items():
-            parts.append(weight * contributions.get(key, missing))
-    total = {
-        key: math.fsum(parts) for key, parts in values.items()
-    }  # the same bits in any order of the lists
-    order = sorted(documents, key=lambda key: -total[key])[: None if k is None else as_k(k)]
-    return [
-        Hit(rank, key, total[key], documents[key].text, documents[key].metadata, documents[key].scores)
-        for rank, key in enumerate(order, start=1)
+    keys = list(
+        dict.fromkeys(key for hits in unique for key in hits)
+    )  # in the order that decides between ties
+    place_of = {key: place for place, key in enumerate(keys)}
+    given = [
+        _contributions(norm, weight, hits, place_of) for weight, hits in zip(weights, unique, strict=True)
     ]
+    totals = list(map(math.fsum, zip(*given, strict=True)))  # the same bits in any order of the lists
+    order = sorted(range(len(keys)), key=totals.__getitem__, reverse=True)[: None if k is None else as_k(k)]
+    return [
+        _fused(rank, totals[place], [hits[keys[place]] for hits in unique if keys[place] in hits], label)
+        for rank, place in enumerate(order, start=1)
+    ]
+
+
+def _contributions(
+    norm: Norm, weight: float, hits: Mapping[str, Hit], place_of: Mapping[str, int]
+) -> list[float]:
+    """What a list gives each document of all lists."""
+    values, missing = norm([hit.score for hit in hits.values()])
+    row = [weight * missing] * len(place_of)
+    for key, value in zip(hits, values, strict=True):
+        row[place_of[key]] = weight * value
+    return row
+
+
+def _fused(rank: int, score: float, hits: Sequence[Hit], label: str | None) -> Hit:
+    """The hit of the first list that has the document, with what else the others know."""
+    first = hits[0]
+    text, metadata, scores = first.text, first.metadata, first.scores
+    for hit in hits[1:]:
+        text = hit.text if text is None else text
+        metadata = metadata or hit.metadata
+        scores = {**scores, **hit.scores}
+    return Hit(rank, first.id, score, text, metadata, scores if label is None else {**scores, label: score})
 
 
 def blend(before: Sequence[float], after: Sequence[float], weight: float) -> list[float]:
@@ -131,15 +149,3 @@ def _unique(hits: Sequence[Hit]) -> dict[str, Hit]:
             raise InvalidParameter(f"the score of {hit.id!r} is {hit.score}, which can't be fused")
         found.setdefault(hit.id, hit)
     return found
-
-
-def _with_scores(known: Hit, again: Hit) -> Hit:
-    """The hit of the first list that has the document, with the scores and what else the other one knows."""
-    return Hit(
-        known.rank,
-        known.id,
-        known.score,
-        again.text if known.text is None else known.text,
-        known.metadata or again.metadata,
-        {**known.scores, **again.scores},
-    )

@@ -148,7 +148,7 @@ class Fuse:
         label = run.label(self.method)
         with run.timed(label):
             k = None if self.k is None else max(self.k, run.wanted)
-            return _labelled(fuse(found, self.method, weights=weights, k=k), None, label)
+            return fuse(found, self.method, weights=weights, k=k, label=label)
 
     def names(self) -> list[str]:
         """What is left out when it is."""
@@ -240,7 +240,7 @@ def _count(lists: list[list[Hit]]) -> int:
     return len({hit.id for hits in lists for hit in hits})
 
 
-def _labelled(hits: Iterable[Hit], name: str | None, label: str) -> list[Hit]:
+def _labelled(hits: Iterable[Hit], name: str, label: str) -> list[Hit]:
     """The hits, each id once, with a stage's score under its label."""
     unique: dict[str, Hit] = {}
     for hit in hits:
