@@ -278,8 +278,8 @@ class Index(MaintainedIndex):
             part = next((part for part in snapshot.parts if isinstance(part, BiEncoderPart)), None)
             if part is None:
                 raise PartMissing(
-                    f"{self._path} was made without a bi-encoder's vectors: make the index anew with "
-                    f"bi_encoder=True from what `plait export` writes"
+                    f"{self._path} was made without a bi-encoder's vectors: index.add_bi_encoder() or "
+                    f"`plait compact --bi-encoder` adds them"
                 )
             vector = self._single_vector(query, part)
             allowed = _allowed_pids(snapshot, ids, filter)

@@ -8,6 +8,7 @@ import numpy as np
 
 from plait.encoder import Encoder
 from plait.store import IndexWriter, Snapshot, WriteOptions
+from plait.store.parts import Encode
 from plait.types import Document, FloatArray, TokenEmbeddings
 
 #: Texts encoded, then compressed, at a time.
@@ -49,15 +50,33 @@ def write_documents(
 
 def encoded_chunks(encoder: Encoder, texts: list[str], options: WriteOptions) -> Iterator[TokenEmbeddings]:
     """Encode texts chunk by chunk, as they are asked for; progress is told for all of them."""
+    encode = encoding(encoder, options, len(texts))
     for start in range(0, len(texts), TEXTS_PER_CHUNK):
+        yield encode(texts[start : start + TEXTS_PER_CHUNK])
 
-        def report(done: int, _: int, start: int = start) -> None:
+
+def encoding(encoder: Encoder, options: WriteOptions, total: int) -> Encode:
+    """What encodes some texts at a time, and tells the progress of all of them.
+
+    Args:
+        encoder: of the index.
+        options: threads and progress.
+        total: texts there are.
+    """
+    done = 0
+
+    def encode(texts: list[str]) -> TokenEmbeddings:
+        nonlocal done
+
+        def report(here: int, _: int) -> None:
             if options.progress:
-                options.progress("encode", start + done, len(texts))
+                options.progress("encode", done + here, total)
 
-        yield encoder.encode_documents(
-            texts[start : start + TEXTS_PER_CHUNK], threads=options.threads, progress=report
-        )
+        encoded = encoder.encode_documents(texts, threads=options.threads, progress=report)
+        done += len(texts)
+        return encoded
+
+    return encode
 
 
 def token_chunks(vectors: TokenEmbeddings) -> Iterator[TokenEmbeddings]:

@@ -13,18 +13,19 @@ from plait.analysis import BM25
 from plait.collection import Collection
 from plait.encoder import Encoder
 from plait.encoders import encoder_of
-from plait.errors import IndexLocked, InvalidParameter, StoreError
+from plait.errors import EmptyText, IndexLocked, InvalidParameter, StoreError
 from plait.export import export_documents
-from plait.ingest import stored_queries
+from plait.ingest import encoding, stored_queries
 from plait.inputs import as_k
 from plait.opened import Vectors
 from plait.search import SCAN_TOKENS, Calibration, RecallReport, SearchParams, calibrate, measure_recall
-from plait.settings import bm25_setting
+from plait.settings import bi_encoder_setting, bm25_setting
 from plait.store import (
     CompactionReport,
     IndexWriter,
     Problem,
     RepairReport,
+    Snapshot,
     WriteOptions,
     add_part,
     backup,
@@ -122,9 +123,38 @@ class MaintainedIndex(Collection):
         if not setting:
             raise InvalidParameter("bm25 must be True or a plait.BM25")
         with self._writing("counting words", threads, progress) as writer:
-            if any(part.name == "bm25" for part in writer.snapshot.parts):
-                raise InvalidParameter(f"{self._path} has BM25 already")
+            _require_without(writer, "bm25", "BM25")
             add_part(writer, "bm25", setting["bm25"])
+
+    def add_bi_encoder(self, *, threads: int | None = None, progress: Progress | None = None) -> None:
+        """Make one vector for each document, in an index that was made without them, in one commit.
+
+        The index's encoder encodes all texts again, which takes about as long as adding them did; other
+        writers wait meanwhile, and readers don't. Token vectors stay, but all segments are copied. Without an
+        encoder the vectors are the means of the token vectors as they are stored. The index becomes one of
+        the newest format version, which older versions of plait do not open.
+
+        Args:
+            threads: None for all cores.
+            progress: called with "encode" and "merge", how many documents are done, and how many there are.
+
+        Raises:
+            InvalidParameter: the index has such vectors already.
+            EmptyText: there is an encoder, but a document without a text to encode.
+            CheckpointError: the encoder can't be loaded.
+            IndexLocked, IndexCorrupt.
+
+        After an error, or an interruption, nothing was changed.
+        """
+        encoder = self.encoder
+        setting = bi_encoder_setting(True, encoder, self._dim)
+        with self._writing("encoding documents", threads, progress) as writer:
+            _require_without(writer, "bi_encoder", "a bi-encoder's vectors")
+            if encoder is not None:
+                _require_texts(writer.snapshot)
+            ndocs = writer.snapshot.ndocs
+            encode = None if encoder is None else encoding(encoder, writer.options, ndocs)
+            add_part(writer, "bi_encoder", setting["bi_encoder"], encode)
 
     def calibrate(self, queries: Sequence[str] | Vectors | None = None, threads: int | None = None) -> None:
         """Measure what ``recall_target`` takes, and keep it in the index.
@@ -258,3 +288,17 @@ class MaintainedIndex(Collection):
         """
         with self._reading() as snapshot:
             return export_documents(snapshot, file, vectors=vectors, progress=progress)
+
+
+def _require_without(writer: IndexWriter, name: str, what: str) -> None:
+    if any(part.name == name for part in writer.snapshot.parts):
+        raise InvalidParameter(f"{writer.folder} has {what} already")
+
+
+def _require_texts(snapshot: Snapshot) -> None:
+    for document in snapshot.all_documents():
+        if not (document.text or "").strip():
+            raise EmptyText(
+                f"the document {document.id!r} was added with vectors of its own and has no text to encode: "
+                f"delete it, or upsert it with a text, and try again"
+            )

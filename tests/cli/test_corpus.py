@@ -33,6 +33,7 @@ def test_index_without_the_other_stages(plait, corpus, tmp_path):
         failed = plait("search", new, "tides", "--pipeline", stage)
         assert (failed.code, failed.out) == (1, "")
         assert f"was made without {'a ' if name[0] == 'b' else ''}{name}" in failed.err
+    assert "none: `plait compact --bi-encoder` adds them" in plait("inspect", new).out
     assert plait("search", new, "tides", "-k", 1).code == 0
 
 

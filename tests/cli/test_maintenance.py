@@ -22,6 +22,18 @@ def test_compact(plait, own, tmp_path):
     assert plait("compact", own).out == f"nothing to do: {own} has 1 segment\n"
 
 
+def test_compact_adds_single_vectors(plait, corpus, tmp_path):
+    new = tmp_path / "new"
+    assert plait("index", corpus, "-o", new, "--no-bi-encoder").code == 0
+    done = plait("compact", new, "--bi-encoder")
+    assert (done.code, done.err) == (0, "made the single vectors of 6 documents\n")
+    assert inspected(plait, new)["bytes_bi_encoder"] > 6 * 196
+    found = plait("search", new, "What is the capital of France?", "--pipeline", "bi:2", "--json").lines
+    assert found[0]["hits"][0]["id"] == "paris"
+    assert plait("compact", new, "--bi-encoder").err == ""  # they are there
+    assert plait("verify", new).out == f"{new} is sound\n"
+
+
 def test_no_compact(plait, own, tmp_path):
     for number in range(8):
         more = write_lines(tmp_path / "more.jsonl", [{"_id": f"more {number}", "text": "More bread."}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -15,16 +16,19 @@ import plait
 from plait.codec.pooled import compress_pooled, decompress_pooled
 from plait.errors import (
     DimensionMismatch,
+    EmptyText,
     InvalidParameter,
     InvalidVectors,
     NoEncoder,
     NonFiniteVectors,
     PartMissing,
 )
+from plait.store import format as layout
 from plait.types import TokenEmbeddings
 from tests.conftest import clustered
 
 DIM, WIDTH = 8, 20
+GOLDEN = Path(__file__).parents[1] / "golden"
 TEXTS = {
     "paris": "Paris is the capital of France.",
     "bread": "Bread is baked from flour, water and yeast.",
@@ -187,9 +191,87 @@ def test_a_query_of_zeros_and_none_of_numbers(tmp_path: Path):
 
 
 def test_what_an_index_without_them_says(small: plait.Index):
-    with pytest.raises(PartMissing, match="bi_encoder=True from what `plait export` writes"):
+    with pytest.raises(PartMissing, match=r"index.add_bi_encoder\(\) or `plait compact --bi-encoder`"):
         small.search_bi_encoder(np.ones(32))
     assert small.stats().bytes_bi_encoder is None
+
+
+def test_adding_them_later_is_as_having_had_them_from_the_start(tmp_path: Path):
+    """Over several segments, with deleted documents, while an older snapshot stays what it was."""
+    question = "the French capital"
+    with (
+        plait.Index.create(tmp_path / "late", bi_encoder=False, auto_compact=False) as late,
+        plait.Index.create(tmp_path / "early", auto_compact=False) as early,
+    ):
+        for index in (late, early):
+            for key, text in TEXTS.items():
+                index.add([text], ids=[key], metadata=[{"length": len(text)}])
+            index.add(["a fourth one, deleted"], ids=["gone"])
+            index.delete("gone")
+        before = [tuple(hit) for hit in late.search(question, 9)]
+        told = []
+        with plait.Index.open(tmp_path / "late", auto_refresh=False) as reader:
+            late.add_bi_encoder(progress=lambda *what: told.append(what))
+            assert reader.stats().bytes_bi_encoder is None
+        assert late.search_bi_encoder(question, 9) == early.search_bi_encoder(question, 9)
+        assert late.search_bi_encoder(question, filter={"length": {"$lt": 40}}) == early.search_bi_encoder(
+            question, filter={"length": {"$lt": 40}}
+        )
+        assert [tuple(hit) for hit in late.search(question, 9)] == before
+        assert told[-1] == ("merge", 3, 3)
+        assert [done for stage, done, total in told if stage == "encode"][-1] == total_of(told)
+        assert not late.verify()
+        late.add(["Zurich is the largest city of Switzerland."], ids=["zurich"])
+        assert late.search_bi_encoder("the largest Swiss city")[0].id == "zurich"
+        with pytest.raises(InvalidParameter, match="has a bi-encoder's vectors already"):
+            late.add_bi_encoder()
+
+
+def total_of(told: list[tuple[str, int, int]]) -> int:
+    (total,) = {total for stage, _, total in told if stage == "encode"}
+    return total
+
+
+@pytest.mark.parametrize("name", ["v1-exact", "v2-living", "v2-scaled"])
+def test_an_older_index_of_vectors_gets_their_means(name: str, tmp_path: Path):
+    path = Path(shutil.copytree(GOLDEN / name, tmp_path / name))
+    with plait.Index.open(path) as index:
+        ids = list(index.ids())
+        stored = index.vectors(ids)
+        index.add_bi_encoder()
+        assert index.stats().format_version == layout.FORMAT_VERSION
+        hits = index.search_bi_encoder(stored[5], len(ids))
+        means = decompress_pooled(*compress_pooled(stored.single_vectors()), stored.dim)
+        cosines = dict(zip(ids, means @ stored[5:6].single_vectors()[0], strict=True))
+        assert {hit.id: hit.score for hit in hits} == pytest.approx(cosines, abs=2e-4)
+        assert not index.verify()
+
+
+def test_nothing_is_changed_where_they_can_not_be_added(tmp_path: Path):
+    path = tmp_path / "index"
+    with plait.Index.create(path, bi_encoder=False) as index:
+        index.add(list(TEXTS.values()), ids=list(TEXTS))
+        index.add(vectors=[np.eye(128)[:3]], ids=["own"])
+        with pytest.raises(EmptyText, match="the document 'own' was added with vectors of its own"):
+            index.add_bi_encoder()
+        index.delete("own")
+        files = sorted(path.rglob("*.npy"))
+
+        def stop(stage: str, done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            index.add_bi_encoder(progress=stop)
+        assert sorted(path.rglob("*.npy")) == files
+        assert index.stats().bytes_bi_encoder is None
+        with index.transaction():
+            with pytest.raises(KeyboardInterrupt):
+                index.add_bi_encoder(progress=stop)
+            index.add(["Added in spite of it."], ids=["more"])
+        assert (len(index), index.stats().bytes_bi_encoder) == (4, None)
+        index.add_bi_encoder()
+        assert len(index.search_bi_encoder("the French capital", 9)) == 4
+        assert not index.verify()
 
 
 def test_wrong_widths(tmp_path: Path):

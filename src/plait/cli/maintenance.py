@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 @options.folder
 @click.option("--bm25", is_flag=True, help="Count the words of the texts first, if the index has no BM25.")
 @options.language
+@click.option(
+    "--bi-encoder",
+    is_flag=True,
+    help="Encode all texts again first, if the index has no bi-encoder's vectors.",
+)
 @options.threads
-def compact(folder: Path, bm25: bool, language: str | None, threads: int | None) -> None:
+def compact(folder: Path, bm25: bool, language: str | None, bi_encoder: bool, threads: int | None) -> None:
     """Merge an index's segments and let go of what was deleted. Searches go on meanwhile.
 
     Writes merge small segments by themselves; this merges all there are.
@@ -35,6 +40,9 @@ def compact(folder: Path, bm25: bool, language: str | None, threads: int | None)
         if bm25 and opened.stats().bm25 is None:
             opened.add_bm25(options.bm25_of(language), threads=threads, progress=progress)
             note(f"counted the words of {counted(len(opened), 'document')}")
+        if bi_encoder and opened.stats().bytes_bi_encoder is None:
+            opened.add_bi_encoder(threads=threads, progress=progress)
+            note(f"made the single vectors of {counted(len(opened), 'document')}")
         done = opened.compact(threads=threads, progress=progress)
     if not done.merges:
         click.echo(f"nothing to do: {folder} has {counted(done.segments_after, 'segment')}")

@@ -39,7 +39,7 @@ _LABELS = {
 }
 _MISSING = {
     "bytes_bm25": "none",
-    "bytes_bi_encoder": "none",
+    "bytes_bi_encoder": "none: `plait compact --bi-encoder` adds them",
     "encoder": "none: made for vectors",
     "centroids": "none: vectors are kept as they are",
     "bm25": "none: `plait compact --bm25` adds it",

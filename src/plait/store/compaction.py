@@ -22,7 +22,7 @@ from plait.errors import IndexCorrupt
 from plait.store import format as layout
 from plait.store.catalog_writer import CatalogWriter
 from plait.store.opening import Segment
-from plait.store.parts import parts_of
+from plait.store.parts import Encode, parts_of
 from plait.store.reader import Snapshot
 from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter
@@ -90,7 +90,7 @@ def shrink(folder: Path) -> None:
         catalog.close()
 
 
-def add_part(writer: IndexWriter, name: str, setting: Any) -> None:
+def add_part(writer: IndexWriter, name: str, setting: Any, encode: Encode | None = None) -> None:
     """Give all documents an optional part that the index was made without; inside a write transaction.
 
     Every segment is written again: tokens are copied, the part is made from texts and vectors. The index
@@ -100,17 +100,22 @@ def add_part(writer: IndexWriter, name: str, setting: Any) -> None:
         writer: the transaction.
         name: of the part.
         setting: what the catalog keeps of it.
+        encode: makes the vectors anew of the texts; None for the vectors that are stored.
     """
     snapshot = writer.snapshot
-    writer.parts = parts_of({**snapshot.settings, name: setting}, writer.catalog.path)
     by_codec = defaultdict(list)
     for row, segment in zip(snapshot.segment_rows, snapshot.segments, strict=True):
         by_codec[row.codec].append((row, segment))
-    for pairs in by_codec.values():
-        _merge(writer, pairs, CompactionReport())
+    writer.parts = parts_of({**snapshot.settings, name: setting}, writer.catalog.path)
+    writer.encode = encode
+    try:
+        for pairs in by_codec.values():
+            _merge(writer, pairs, CompactionReport())
+    finally:
+        writer.parts = writer.encode = None
     writer.catalog.set_setting(name, setting)
     writer.catalog.renew()
-    writer.replaced_segments, writer.parts = True, None
+    writer.replaced_segments = True
     writer.changed()
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Docs = npt.NDArray[np.uint32]
+#: Texts -> their token vectors, and the single ones that some parts are made of.
+Encode = Callable[[list[str]], TokenEmbeddings]
 #: The token vectors of some documents, made when they are asked for: not every part needs them.
 Embeddings = Callable[[], TokenEmbeddings]
 

@@ -18,7 +18,7 @@ from plait.store.catalog import Catalog
 from plait.store.catalog_file import create_catalog
 from plait.store.compaction import rewrite
 from plait.store.opening import Segment, open_codec, open_segment
-from plait.store.parts import Part, parts_of
+from plait.store.parts import Encode, Part, parts_of
 from plait.store.reader import checked_settings
 from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter, WriteOptions, writing
@@ -26,8 +26,6 @@ from plait.types import Document, TokenEmbeddings
 
 #: Texts encoded again at a time.
 TEXTS_PER_CHUNK = 256
-
-Encode = Callable[[list[str]], TokenEmbeddings]
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from plait.types import Document, TokenEmbeddings, offsets_of
 
 if TYPE_CHECKING:
     from plait.store.opening import Segment
-    from plait.store.parts import Part, PartWriter
+    from plait.store.parts import Encode, Part, PartWriter
 
 #: Rows copied from mapped arrays before their pages are given back.
 ROWS_PER_VISIT = 1 << 21
@@ -51,6 +52,7 @@ class SegmentWriter:
         dim: components per vector.
         parts: what the segment has besides its tokens.
         documents: finds documents by their pids, whose parts can't be copied.
+        encode: makes the vectors for those parts of the texts; None for the vectors that are stored.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class SegmentWriter:
     dim: int
     parts: Sequence[Part] = ()
     documents: Callable[[list[int]], list[Document]] | None = None
+    encode: Encode | None = None
     _streams: dict[str, layout.ArrayStream] = field(default_factory=dict)
     _doclens: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _parts: list[PartWriter] = field(default_factory=list)
@@ -117,7 +120,10 @@ class SegmentWriter:
                 continue
             assert self.documents is not None
             documents = self.documents(segment.pids[docs].tolist())
-            writer.add(documents, lambda: segment.embeddings(docs))
+            if self.encode is None:
+                writer.add(documents, partial(segment.embeddings, docs))
+            else:
+                writer.add(documents, partial(self.encode, [document.text or "" for document in documents]))
 
     def _compress(self, chunk: TokenEmbeddings, threads: int | None) -> None:
         if self.codec is None:

@@ -18,7 +18,7 @@ from plait.errors import DuplicateId, InvalidVectors, StoreError
 from plait.store import format as layout
 from plait.store.catalog_writer import CatalogWriter
 from plait.store.choice import MAX_TRAINING_TOKENS, CodecChoice
-from plait.store.parts import Part
+from plait.store.parts import Encode, Part
 from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter, kind_of
 from plait.types import Document, FloatArray, TokenEmbeddings
@@ -53,6 +53,8 @@ class IndexWriter:
     added: bool = False
     #: What new segments have besides their tokens; None for what the index has.
     parts: Sequence[Part] | None = None
+    #: Makes the vectors for parts that segments lack of the texts; None for the vectors that are stored.
+    encode: Encode | None = None
     _earlier: Snapshot | None = None
     _snapshot: Snapshot | None = None
     _made: list[Path] = field(default_factory=list)
@@ -250,7 +252,7 @@ class IndexWriter:
         segment = self.catalog.add_segment(number)
         folder = layout.segment_path(self.folder, segment)
         self._made.append(folder)
-        writer = SegmentWriter(folder, codec, dim, parts, documents or self._documents)
+        writer = SegmentWriter(folder, codec, dim, parts, documents or self._documents, self.encode)
         try:
             yield writer
         finally:
