@@ -32,14 +32,13 @@ import measure
 import numpy as np
 import numpy.typing as npt
 from exact import best
-from quality import encoded
+from judged import Judged
 
 import plait
 from plait import kernels
 from plait.codec import ResidualCodec, ScaledCodec
 from plait.codec.kmeans import normalise
-from plait.evaluate import evaluate_queries, judged_queries, read_qrels
-from plait.sources import read_documents, read_queries
+from plait.evaluate import evaluate_queries
 from plait.threads import row_blocks
 
 Array = npt.NDArray[Any]
@@ -177,22 +176,12 @@ def kept(values: Array, exact: Array, rounds: int = 2000) -> tuple[float, float,
 
 def measure_collection(folder: Path, options: argparse.Namespace) -> None:
     encoder = plait.load_encoder()
-    corpus = list(read_documents(folder, skip_bad_lines=True))
-    qrels = read_qrels(folder)
-    texts = judged_queries(read_queries(folder), qrels)
-    names, ids = list(texts), [document.id for document in corpus]
-    full, _ = encoded(
-        encoder, [doc.text or "" for doc in corpus], "documents", options.cache, options.threads
-    )
-    asked, _ = encoded(encoder, list(texts.values()), "queries", options.cache, options.threads)
+    collection = Judged.read(folder)
+    full, asked, _ = collection.encoded(encoder, options.cache, options.threads)
 
-    def ndcg(order: Array) -> Array:
-        run = {
-            name: {ids[place]: float(DEPTH - rank) for rank, place in enumerate(row)}
-            for name, row in zip(names, order, strict=True)
-        }
-        per_query = evaluate_queries(qrels, run, ("nDCG@10",))["nDCG@10"]
-        return np.array([per_query[name] for name in names])
+    def ndcg(orders: Array) -> Array:
+        per_query = evaluate_queries(collection.qrels, collection.run(orders), ("nDCG@10",))["nDCG@10"]
+        return np.array([per_query[name] for name in collection.queries])
 
     for dim in options.dims:
         documents = normalise(np.ascontiguousarray(full.vectors[:, :dim], dtype=np.float32))

@@ -16,12 +16,10 @@ from unittest import mock
 
 import measure
 from exact import best
-from quality import encoded
+from judged import Judged
 
 import numpy as np  # isort: skip
 import plait
-from plait.evaluate import judged_queries, read_qrels
-from plait.sources import read_documents, read_queries
 from plait.store import choice
 from plait.types import TokenEmbeddings
 
@@ -37,11 +35,8 @@ def collections(data: Path, cache: Path | None) -> Collections:
     """Token vectors of the documents and of the judged queries."""
     encoder, found = plait.load_encoder(), {}
     for name in (FIRST, *ADDED):
-        folder = data / "eval" / name
-        texts = [document.text or "" for document in read_documents(folder, skip_bad_lines=True)]
-        asked = list(judged_queries(read_queries(folder), read_qrels(folder)).values())
-        documents, _ = encoded(encoder, texts, "documents", cache, None)
-        found[name] = documents, encoded(encoder, asked, "queries", cache, None)[0]
+        documents, queries, _ = Judged.read(data / "eval" / name).encoded(encoder, cache)
+        found[name] = documents, queries
     return found
 
 

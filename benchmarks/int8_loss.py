@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from exact import best
+from judged import Judged
 
 from plait.encoder import CheckpointEncoder, convert, load_encoder
 from plait.errors import CheckpointWarning
-from plait.evaluate import evaluate, judged_queries, read_qrels
-from plait.sources import read_documents, read_queries
+from plait.evaluate import evaluate
 from plait.types import TokenEmbeddings
 
 
@@ -50,20 +50,13 @@ def with_identity(source: Path, folder: Path) -> Path:
 
 def measure(encoder: CheckpointEncoder, dataset: Path) -> tuple[float, float, TokenEmbeddings]:
     """NDCG@10, document tokens per second of wall time, and the documents' vectors."""
-    documents = list(read_documents(dataset, skip_bad_lines=True))
-    qrels = read_qrels(dataset)
-    queries = judged_queries(read_queries(dataset), qrels)
+    collection = Judged.read(dataset)
     start = time.perf_counter()
-    vectors = encoder.encode_documents([document.text or "-" for document in documents])
+    vectors = encoder.encode_documents(collection.texts)
     speed = vectors.ntokens / (time.perf_counter() - start)
-    asked = list(encoder.encode_queries(list(queries.values())))
-    offsets = np.concatenate([[0], np.cumsum(vectors.doclens)])
-    rankings = best(vectors.vectors, offsets, asked, 10)
-    run = {
-        query: {documents[place].id: float(-rank) for rank, place in enumerate(row)}
-        for query, row in zip(queries, rankings, strict=True)
-    }
-    return evaluate(qrels, run, ["nDCG@10"])["nDCG@10"], speed, vectors
+    asked = list(encoder.encode_queries(list(collection.queries.values())))
+    run = collection.run(best(vectors.vectors, vectors.offsets, asked, 10))
+    return evaluate(collection.qrels, run, ["nDCG@10"])["nDCG@10"], speed, vectors
 
 
 def main(checkpoint: Path, datasets: list[Path]) -> None:
