@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from plait.encoder import Encoder
 from plait.errors import EmptyCorpus, InvalidParameter, UnknownId
-from plait.ingest import write_documents
+from plait.ingest import CHARACTERS_PER_TOKEN, write_documents
 from plait.inputs import (
     as_id,
     as_ids,
@@ -37,9 +37,6 @@ from plait.streaming import (
     require_batch_size,
 )
 from plait.types import Document, TokenEmbeddings
-
-#: About; to tell from texts alone whether training is worth while.
-CHARACTERS_PER_TOKEN = 5
 
 
 class Collection(OpenIndex):

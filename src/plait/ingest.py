@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from plait.types import Document, FloatArray, TokenEmbeddings
 
 #: Texts encoded, then compressed, at a time.
 TEXTS_PER_CHUNK = 1024
+#: About; to tell from texts alone how many vectors they will have.
+CHARACTERS_PER_TOKEN = 5
+#: Texts on which the compression is trained when a corpus comes in more than one batch.
+SURVEYED = 4096
 #: Given vectors compressed at a time.
 TOKENS_PER_CHUNK = 262_144
 #: Texts up to this many characters in all are held as vectors while a codec is trained on them;
@@ -103,6 +108,18 @@ def sample_texts(texts: list[str]) -> list[str]:
     order = np.random.default_rng(0).permutation(len(texts))
     share = MAX_HELD_CHARACTERS / sum(map(len, texts))
     return [texts[position] for position in np.sort(order[: max(1, int(len(texts) * share))])]
+
+
+def surveyed(documents: Iterable[Document]) -> tuple[int, list[str]]:
+    """How many documents there are, and the texts of up to ``SURVEYED``, each as likely as any other."""
+    rng, count = random.Random(0), 0
+    sample: list[str] = []
+    for count, document in enumerate(documents, start=1):
+        if len(sample) < SURVEYED:
+            sample.append(document.text or "")
+        elif (place := rng.randrange(count)) < SURVEYED:
+            sample[place] = document.text or ""
+    return count, sample
 
 
 def stored_queries(snapshot: Snapshot, count: int) -> list[FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ BATCH = 10_000
 #: A stream of unknown length that fills a batch is taken to have so many batches.
 UNKNOWN_BATCHES = 8
 
+Entry = TypeVar("Entry")
 Progress = Callable[[str, int, int], None]
 #: What a stream of documents may consist of.
 Item = str | Document | Mapping[str, Any]
@@ -32,7 +33,7 @@ def require_batch_size(size: int) -> int:
     return size
 
 
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batches(items: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     """Lists of ``size`` items; the source is read no further than the batch that is asked for."""
     source = iter(items)
     while batch := list(islice(source, size)):

@@ -150,7 +150,7 @@ class Interrupted(WordEncoder):
 def test_a_build_that_was_cut_off_goes_on(abstracts, judged, tmp_path, monkeypatch, exact):
     monkeypatch.setattr(building, "COMMITTED", 40)
     monkeypatch.setattr(building, "ENCODED", 40)
-    monkeypatch.setattr(building, "SAMPLED", 10)
+    monkeypatch.setattr("plait.ingest.SURVEYED", 10)
     asked = {"methods": ["colbert"], "work": tmp_path / "work", "exact": exact, "threads": 1}
     asked["methods"] = [*asked["methods"], *(["exact"] if exact else [])]
     with pytest.raises(KeyboardInterrupt):

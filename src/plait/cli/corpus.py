@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from plait.index import Index
     from plait.sources import Documents
     from plait.types import Document
-
-#: Texts on which the compression is trained when there is more than one batch.
-SAMPLED = 4096
 
 
 @click.command(cls=options.Command)
@@ -195,19 +191,13 @@ def _survey(source: str, skip_bad_lines: bool) -> tuple[Documents, _Survey | Non
 
     The standard input can be read only once: nothing is known of it beforehand.
     """
+    from plait.ingest import surveyed
     from plait.sources import STDIN, read_documents
 
     documents = read_documents(source, skip_bad_lines=skip_bad_lines)
     if source == STDIN:
         return documents, None
-    rng, count = random.Random(0), 0
-    sample: list[str] = []
-    for count, document in enumerate(documents, start=1):
-        if len(sample) < SAMPLED:
-            sample.append(document.text or "")
-        elif (place := rng.randrange(count)) < SAMPLED:
-            sample[place] = document.text or ""
-    return documents, _Survey(count, sample)
+    return documents, _Survey(*surveyed(documents))
 
 
 def _without_numbers(documents: Documents) -> Iterator[Document | dict[str, Any]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +13,14 @@ from plait.comparison.encoding import WatchedEncoder, clocks
 from plait.comparison.judged import JudgedCollection
 from plait.comparison.work import Work
 from plait.index import Index
-from plait.streaming import Progress
-from plait.types import Document, TokenEmbeddings
+from plait.ingest import CHARACTERS_PER_TOKEN, surveyed
+from plait.streaming import Progress, batches
+from plait.types import TokenEmbeddings
 
 #: Vectors of a corpus are held for exact MaxSim up to so many bytes, unless it is asked for.
 MOST_EXACT_BYTES = 1 << 30
-#: About; to tell from texts alone how many vectors they will have.
-CHARACTERS_PER_TOKEN = 5
-#: Texts encoded at a time; documents whose index is a commit; texts a codec is trained on.
-ENCODED, COMMITTED, SAMPLED = 1024, 10_000, 4096
+#: Texts encoded at a time; documents whose index is a commit.
+ENCODED, COMMITTED = 1024, 10_000
 
 
 @dataclass
@@ -158,7 +155,7 @@ def _build_stream(
         else Index.create(work.index, encoder, level=level, bm25=True, bi_encoder=True)
     ) as index:
         if collection.ndocs > COMMITTED:
-            sample = _sample(collection.documents())
+            _, sample = surveyed(collection.documents())
             index.train(sample, expected=collection.ndocs, threads=threads, progress=progress)
         index.add(
             ({"id": document.id, "text": document.text} for document in collection.documents()),
@@ -177,23 +174,11 @@ def _build_stream(
     )
 
 
-def _sample(documents: Iterable[Document]) -> list[str]:
-    """Some texts, each as likely as any other."""
-    rng = random.Random(0)
-    sample: list[str] = []
-    for count, document in enumerate(documents, start=1):
-        if len(sample) < SAMPLED:
-            sample.append(document.text or "")
-        elif (place := rng.randrange(count)) < SAMPLED:
-            sample[place] = document.text or ""
-    return sample
-
-
 def _index_words(collection: JudgedCollection, path: Path) -> list[float]:
     """Make an index of texts and their words, whose vectors are nothing; wall and CPU seconds."""
     began = clocks()
     with Index.create(path, dim=1, bm25=True) as index:
-        for some in _batches(collection.documents()):
+        for some in batches(collection.documents(), COMMITTED):
             nothing = TokenEmbeddings(np.ones((len(some), 1), np.float32), np.ones(len(some), np.int64))
             index.add(
                 [document.text or "" for document in some],
@@ -202,17 +187,6 @@ def _index_words(collection: JudgedCollection, path: Path) -> list[float]:
             )
     found: list[float] = (clocks() - began).tolist()
     return found
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == COMMITTED:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _bytes(index: Index, documents: TokenEmbeddings | None) -> dict[str, int]:

@@ -90,11 +90,7 @@ def compare(
     if isinstance(cross_encoder, str | Path):
         cross_encoder = CrossEncoder(cross_encoder)
     require_level(level or "balanced")
-    chosen = chosen_methods(methods, cross_encoder is not None)
-    for method in chosen:
-        method.require_readable()
-    _baseline(chosen, baseline)
-    evaluate({"query": {"document": 1}}, {}, metrics)  # a wrong name is reported before the long work
+    chosen = _checked(chosen_methods(methods, cross_encoder is not None), baseline, metrics)
     encoder = WatchedEncoder(load_encoder(model) if model is None or isinstance(model, str | Path) else model)
     collection = load_collection(
         corpus,
@@ -111,19 +107,7 @@ def compare(
     with nullcontext(work) if work is not None else tempfile.TemporaryDirectory() as folder:
         asking = _Asking(collection, encoder, cross_encoder, metrics, k or depth(metrics), threads, progress)
         place = Work(Path(folder), asking.key(level), lasting=work is not None)
-        needs = frozenset().union(*(method.needs for method in chosen))
-        if needs <= {"bm25", "cross_encoder"}:
-            built = build_words(collection, place)
-        else:
-            built = build(
-                collection,
-                encoder,
-                place,
-                level=level,
-                exact=EXACT in needs,
-                threads=threads,
-                progress=progress,
-            )
+        built = asking.built(place, chosen, level)
         with built.index:
             results = [asking.result(method, built, place) for method in chosen]
     return Report(
@@ -143,6 +127,15 @@ def compare(
         compare_with_baseline({one.name: one.query_values for one in results}, against, seed=seed),
         [*collection.notes, *notes],
     )
+
+
+def _checked(chosen: list[Method], baseline: str | None, metrics: Sequence[str]) -> list[Method]:
+    """The methods. What is wrong with them, or with other names, is reported before the long work."""
+    for method in chosen:
+        method.require_readable()
+    _baseline(chosen, baseline)
+    evaluate({"query": {"document": 1}}, {}, metrics)
+    return chosen
 
 
 def _fitting(
@@ -190,6 +183,21 @@ class _Asking:
             "level": level or "balanced",
             "version of plait": version("plait"),
         }
+
+    def built(self, work: Work, chosen: Sequence[Method], level: str | None) -> Built:
+        """What the methods need, and no more."""
+        needs = frozenset().union(*(method.needs for method in chosen))
+        if needs <= {"bm25", "cross_encoder"}:
+            return build_words(self.collection, work)
+        return build(
+            self.collection,
+            self.encoder,
+            work,
+            level=level,
+            exact=EXACT in needs,
+            threads=self.threads,
+            progress=self.progress,
+        )
 
     def result(self, method: Method, built: Built, work: Work) -> MethodResult:
         """What a method does: measured now, or kept from before."""
