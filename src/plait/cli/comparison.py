@@ -34,7 +34,11 @@ from plait.cli.progress import progress_bars
     show_default="the first",
 )
 @options.new_model
-@click.option("--cross-encoder", metavar="CHECKPOINT", help="A cross-encoder; adds methods that end with it.")
+@click.option(
+    "--cross-encoder",
+    metavar="CHECKPOINT",
+    help="A cross-encoder (a folder, hub name, or minilm if it is installed); adds methods that end with it.",
+)
 @options.level
 @click.option(
     "--exact/--no-exact",

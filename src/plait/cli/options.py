@@ -135,7 +135,11 @@ budget = click.option(
     help="Milliseconds for a query; stages of the pipeline stop in time.",
 )
 cross_encoder = click.option(
-    "--cross-encoder", metavar="CHECKPOINT", help="The cross-encoder that the pipeline's stage `cross` uses."
+    "--cross-encoder",
+    metavar="CHECKPOINT",
+    help="The cross-encoder of the pipeline's stage `cross`: a folder, a hub name, or the name of an "
+    "installed one.",
+    show_default="minilm",
 )
 threads = click.option(
     "--threads", type=COUNT, metavar="N", help="CPU threads to use.", show_default="all cores"

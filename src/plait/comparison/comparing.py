@@ -66,7 +66,7 @@ def compare(
             default all, those with a cross-encoder if there is one.
         baseline: the method that the others are tested against; the first by default.
         model: an encoder, or the folder of one; the built-in model by default.
-        cross_encoder: a ``plait.CrossEncoder``, or the folder of one.
+        cross_encoder: a ``plait.CrossEncoder``, or what it takes: a folder or a name.
         level: how faithfully vectors are kept: "compact", "balanced" or "precise".
         exact: whether to search by exact MaxSim as well; by default if the original vectors take less than
             1 GiB of memory.

@@ -4,6 +4,7 @@ from plait.encoder.checkpoint import LAYOUTS, Checkpoint, Layout, read_checkpoin
 from plait.encoder.cross_encoder import CrossEncoder
 from plait.encoder.hub import lasting_name
 from plait.encoder.model import CheckpointEncoder, Encoder, check_texts, convert, load_encoder
+from plait.encoder.packages import packaged_folder
 from plait.encoder.settings import EncoderSettings
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "convert",
     "lasting_name",
     "load_encoder",
+    "packaged_folder",
     "read_checkpoint",
 ]

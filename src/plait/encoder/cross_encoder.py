@@ -23,6 +23,7 @@ from plait.encoder.layouts.cross_encoder import (
 )
 from plait.encoder.model import Progress, check_texts
 from plait.encoder.onnx_network import INPUTS, open_session
+from plait.encoder.packages import DEFAULT, is_packaged, packaged_folder
 from plait.encoder.tokenizer import PairTokenizer, TokenizedText
 from plait.errors import CheckpointError, InvalidParameter
 from plait.threads import map_threads
@@ -36,21 +37,25 @@ class CrossEncoder:
     threads there are (docs/decisions/0005-batch-invariant-encoding.md).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_length: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, max_length: int | None = None) -> None:
         """Load a cross-encoder.
 
         Args:
             path: the folder of a checkpoint of sentence-transformers (BERT, RoBERTa, XLM-RoBERTa, CamemBERT,
-                ELECTRA, DistilBERT or ModernBERT with one label), its name on the Hugging Face hub, or a
-                folder that ``plait convert`` wrote.
+                ELECTRA, DistilBERT or ModernBERT with one label), its name on the Hugging Face hub, a
+                folder that ``plait convert`` wrote, or the name of one that an installed package brings.
+                By default "minilm", which the package plait-cross-encoder-minilm brings.
             max_length: the most tokens of a pair, in place of the checkpoint's own.
 
         Raises:
-            SourceNotFound: there is no such folder, and the hub has no such name or can't be reached.
+            SourceNotFound: there is no such folder, no package brings that name, and the hub has no such
+                name or can't be reached.
             CheckpointError: it is no cross-encoder, or a file is missing or broken; the file is named.
             InvalidParameter: ``max_length`` is too small or too large.
         """
-        self._files = read_cross_encoder(*local_folder(path))
+        path = DEFAULT if path is None else path
+        found = (packaged_folder(str(path)), None) if is_packaged(path) else local_folder(path)
+        self._files = read_cross_encoder(*found)
         own = self._files.settings.max_length
         if max_length is not None and (not isinstance(max_length, int) or not 0 < max_length <= own):
             raise InvalidParameter(f"max_length must be a whole number from 1 to {own}, not {max_length!r}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from plait.errors import InvalidParameter
+from plait.encoder import packaged_folder
+from plait.errors import InvalidParameter, SourceNotFound
 from plait.index import Index
 from plait.pipeline.protocols import Reranker, Retriever
 from plait.pipeline.rerankers import BiEncoderReranker, ColBERTReranker, CrossEncoderReranker, PairScorer
@@ -61,7 +62,7 @@ class Components:
         """The reranker of that name.
 
         Raises:
-            InvalidParameter: there is none, or it is a cross-encoder and none was given.
+            InvalidParameter: there is none, or it is a cross-encoder, and none was given or is installed.
         """
         name = SHORT.get(name, name)
         if name not in self._rerankers:
@@ -90,12 +91,15 @@ class Components:
         return name in self._rerankers or name == CrossEncoderReranker.name
 
     def _given_cross_encoder(self) -> str | Path | PairScorer:
-        if self._cross_encoder is None:
+        if self._cross_encoder is not None:
+            return self._cross_encoder
+        try:
+            return packaged_folder()
+        except SourceNotFound as error:
             raise InvalidParameter(
-                "cross_encoder needs a model, the folder of a checkpoint: "
-                "Pipeline(index, cross_encoder=...), .cross_encoder(k, model=...), or --cross-encoder"
-            )
-        return self._cross_encoder
+                f"cross_encoder needs a model: Pipeline(index, cross_encoder=...), "
+                f".cross_encoder(k, model=...), or --cross-encoder. {error}"
+            ) from None
 
 
 def _listed(names: Iterable[str]) -> str:

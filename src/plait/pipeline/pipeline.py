@@ -42,7 +42,8 @@ class Pipeline:
     Args:
         index: what the stages search; None if all of them are the caller's own.
         cross_encoder: the one that ``cross_encoder`` stages use: a ``plait.CrossEncoder``, anything with such
-            a ``score``, or the folder of a checkpoint.
+            a ``score``, the folder of a checkpoint, or a name; by default the one that is installed
+            (``plait.CrossEncoder()``).
         retrievers, rerankers: stages of the caller's own that the string form may name.
         budget_ms: the time that a search may take, in milliseconds.
         name: what it is called as a stage of another pipeline.

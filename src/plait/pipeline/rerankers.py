@@ -133,14 +133,15 @@ class CrossEncoderReranker:
 
     Args:
         model: a ``plait.CrossEncoder``, of which scores are the logits; anything with such a ``score``; or
-            the folder of a checkpoint.
+            what ``plait.CrossEncoder`` takes: a folder, a name, or None for the one that is installed.
     """
 
     name = "cross_encoder"
     batch_size = 8
 
-    def __init__(self, model: str | Path | PairScorer) -> None:
-        self._model: PairScorer = CrossEncoder(model) if isinstance(model, str | Path) else model
+    def __init__(self, model: str | Path | PairScorer | None = None) -> None:
+        named = model is None or isinstance(model, str | Path)
+        self._model: PairScorer = CrossEncoder(model) if named else model
 
     def rerank(self, query: str, hits: Sequence[Hit], k: int) -> Hits:
         """The best ``k``; InvalidParameter names a hit without a text."""
