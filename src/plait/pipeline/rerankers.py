@@ -140,8 +140,9 @@ class CrossEncoderReranker:
     batch_size = 8
 
     def __init__(self, model: str | Path | PairScorer | None = None) -> None:
-        named = model is None or isinstance(model, str | Path)
-        self._model: PairScorer = CrossEncoder(model) if named else model
+        self._model: PairScorer = (
+            CrossEncoder(model) if model is None or isinstance(model, str | Path) else model
+        )
 
     def rerank(self, query: str, hits: Sequence[Hit], k: int) -> Hits:
         """The best ``k``; InvalidParameter names a hit without a text."""
