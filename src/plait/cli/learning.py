@@ -39,7 +39,9 @@ def _held_out(context: click.Context, option: click.Parameter, text: str | None)
 @options.argument(
     "groups", "GROUPS", "Groups: JSON lines of a query, its positive and its negatives.", type=Path
 )
-@click.option("--model", metavar="BASE", required=True, help="The model to begin with: a folder or hub name.")
+@click.option(
+    "--model", metavar="BASE", required=True, help="What to begin with: a folder, a hub name or builtin."
+)
 @click.option("-o", "--output", type=Path, metavar="DIR", required=True, help="The folder to make.")
 @_setting("system", click.Choice(SYSTEMS), "What to train.")
 @click.option(

@@ -15,11 +15,11 @@ from typing import Any
 
 from plait.errors import InvalidParameter, SourceNotFound
 from plait.train.false_negatives import Margin
+from plait.train.identities import BUILTIN
 from plait.train.negatives import SOURCES, Mining, Source
 from plait.train.queries import Generation
 from plait.train.settings import TrainSettings, settings_from
 
-BUILTIN = "builtin"
 METRICS = ("nDCG@10", "MRR@10", "Recall@100")
 #: The name of the test set that every recipe has.
 HELD_OUT = "held out"
@@ -89,7 +89,7 @@ class Recipe:
     Attributes:
         name: of the model.
         data: what it is trained on.
-        base: the model that training starts from; a folder, or a name on the hub.
+        base: the model that training starts from; a folder, a name on the hub, or "builtin".
         start: what the new model is measured against, and the first negatives are mined with: "builtin",
             "base" (the base as the system, before training), or a checkpoint.
         rounds: how often the loop is run; from the second on negatives are mined with the model of the one

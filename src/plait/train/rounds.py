@@ -19,10 +19,10 @@ from plait.index import Index
 from plait.sources import read_documents, read_queries
 from plait.streaming import Progress
 from plait.train.hashing import hash_files, hash_of
-from plait.train.identities import identity_of_model, identity_of_teacher
+from plait.train.identities import BUILTIN, identity_of_model, identity_of_teacher
 from plait.train.mining import mine
 from plait.train.preparation import judged_corpus
-from plait.train.recipe import BUILTIN, HELD_OUT, Recipe, TestSet, as_values
+from plait.train.recipe import HELD_OUT, Recipe, TestSet, as_values
 from plait.train.report import Report, write_report
 from plait.train.score_cache import RememberedTeacher, ScoreCache
 from plait.train.scoring import score

@@ -67,7 +67,8 @@ def train(
         groups: a file of groups (``read_groups``), or groups.
         output: the folder to make. The checkpoint is in it; its folder ``training`` holds the log, the
             curves and what it takes to go on.
-        model: the folder or hub name of the base: a transformer, or a system that is trained further.
+        model: the folder or hub name of the base: a transformer, or a system that is trained further;
+            "builtin" for the model that ships inside plait.
         held_out: a share (below 1) or number of the groups, parted so that no query and no positive is on
             both sides; or a file of other groups; None for a twentieth of the groups, ``MOST_HELD_OUT`` at
             most; 0 for none.

@@ -19,7 +19,7 @@ LARGEST = (1 << 31) - (1 << 20)
 SMALL = 4096
 """Bytes up to which a constant stays in the graph when the others go to a second file."""
 
-_KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
+KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
 Attribute: TypeAlias = int | float | str | Sequence[int]
 Chunks: TypeAlias = list[bytes | memoryview]
 
@@ -35,13 +35,13 @@ class Graph:
 
     def input(self, name: str, kind: str, shape: Sequence[str | int]) -> str:
         """Declare an input; sizes that vary have a name."""
-        self._inputs.append(_value(name, _KINDS[kind], shape))
+        self._inputs.append(_value(name, KINDS[kind], shape))
         return name
 
     def output(self, value: str, name: str, kind: str, shape: Sequence[str | int]) -> None:
         """Declare a value to be an output, under a name."""
         self._nodes.append(_node("Identity", [value], [name], "", {}))
-        self._outputs.append(_value(name, _KINDS[kind], shape))
+        self._outputs.append(_value(name, KINDS[kind], shape))
 
     def constant(self, values: np.ndarray[Any, Any] | list[Any] | float, kind: str = "float32") -> str:
         """Add a constant."""
@@ -145,7 +145,7 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 def _tensor(name: str, values: np.ndarray[Any, Any], outside: tuple[str, int] | None) -> Chunks:
     head = b"".join(_number(1, size) for size in values.shape)
-    head += _number(2, _KINDS[values.dtype.name]) + _field(8, name.encode())
+    head += _number(2, KINDS[values.dtype.name]) + _field(8, name.encode())
     if outside is None:
         return [head, *_framed(9, [_raw(values)])]
     entries = {"location": outside[0], "offset": str(outside[1]), "length": str(values.nbytes)}

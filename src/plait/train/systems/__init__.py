@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from plait.encoder.hub import local_folder
 from plait.errors import CheckpointError, InvalidParameter, MissingExtra, SourceNotFound
+from plait.train.identities import BUILTIN, is_builtin
 from plait.train.settings import SYSTEMS, TrainSettings
 
 if TYPE_CHECKING:
@@ -57,7 +61,8 @@ def start_system(base: str | Path, settings: TrainSettings, folder: Path) -> Non
     """Write the system as it is before training: the base's network, with new weights behind it.
 
     Args:
-        base: the folder of a transformer, or of a system of the same kind; or a name on the hub.
+        base: the folder of a transformer, or of a system of the same kind; a name on the hub; or ``BUILTIN``
+            for the model that ships inside plait.
         settings: the system and its shape; new weights are drawn with ``settings.seed``.
         folder: where to write.
 
@@ -67,15 +72,30 @@ def start_system(base: str | Path, settings: TrainSettings, folder: Path) -> Non
     require_torch()
     import torch
 
-    source, _ = local_folder(base)
-    if not source.is_dir():
-        raise SourceNotFound(f"{source}: there is no such folder; give the folder of a model to begin with")
-    kind = system_class(settings.system)
     from plait.train.systems.base import quietly
 
-    torch.manual_seed(settings.seed)
-    with quietly():
+    kind = system_class(settings.system)
+    with quietly(), _base_folder(base) as source:
+        torch.manual_seed(settings.seed)
         kind.start(source, settings).save(folder)
+
+
+@contextmanager
+def _base_folder(base: str | Path) -> Iterator[Path]:
+    """Where a base is; the built-in model is written to a folder for the time being."""
+    if is_builtin(base):
+        from plait.train.builtin import write_builtin
+
+        with TemporaryDirectory() as scratch:
+            write_builtin(Path(scratch))
+            yield Path(scratch)
+        return
+    source, _ = local_folder(base)
+    if not source.is_dir():
+        raise SourceNotFound(
+            f"{source}: there is no such folder; give the folder of a model to begin with, or {BUILTIN!r}"
+        )
+    yield source
 
 
 def system_class(name: str) -> type[System]:
