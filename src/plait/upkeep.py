@@ -33,6 +33,7 @@ from plait.store import (
     due,
     merge,
     repair,
+    retrain,
     shrink,
     verify,
 )
@@ -79,7 +80,9 @@ class MaintainedIndex(Collection):
                 f"the change is committed, but merging segments failed: {error}", RuntimeWarning, stacklevel=2
             )
 
-    def compact(self, *, threads: int | None = None, progress: Progress | None = None) -> CompactionReport:
+    def compact(
+        self, *, retrain: bool = False, threads: int | None = None, progress: Progress | None = None
+    ) -> CompactionReport:
         """Merge segments until there is one for each codec, and let go of what was deleted.
 
         Hits and scores stay the same. Readers keep what they have open. Each merge is a commit of its own: an
@@ -87,17 +90,41 @@ class MaintainedIndex(Collection):
         there are too many segments.
 
         Args:
+            retrain: encode all texts again, in one commit, and compress them as a fresh build would: for an
+                index that grew in many small changes, or into other subjects. Takes about as long as adding
+                the documents did; other writers wait meanwhile, readers don't. Scores change.
             threads: None for all cores.
-            progress: called with "merge", how many documents are done, and how many there are.
+            progress: called with "merge" or another stage, how much is done, and how much there is.
 
         Raises:
+            InvalidParameter: ``retrain``, and the index has no encoder.
+            EmptyText: ``retrain``, and a document has no text to encode.
+            CheckpointError: ``retrain``, and the encoder can't be loaded.
             IndexLocked: another writer did not finish in time.
             IndexCorrupt: a segment does not match its checksums; it is left as it is.
         """
+        retrained = self._retrain(threads, progress) if retrain else 0
         report = compact(partial(self._writing, "merging segments", threads, progress))
+        report.retrained = retrained
         if report.deleted and not self._transactions.begun:
             shrink(self._path)
         return report
+
+    def _retrain(self, threads: int | None, progress: Progress | None) -> int:
+        encoder = self.encoder
+        if encoder is None:
+            raise InvalidParameter(
+                f"{self._path} was made for vectors and has no encoder, so nothing can be encoded again: "
+                f"build a new index of the vectors"
+            )
+        with self._writing("training the compression anew", threads, progress) as writer:
+            _require_texts(writer.snapshot)
+            done = retrain(writer, encoding(encoder, writer.options, writer.snapshot.ndocs))
+        with self._reading() as snapshot:
+            measured = snapshot.settings.get("calibration") is not None
+        if measured and done:
+            self.calibrate(threads=threads)
+        return done
 
     def add_bm25(
         self,

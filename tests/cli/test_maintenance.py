@@ -19,7 +19,15 @@ def test_compact(plait, own, tmp_path):
     assert done.out == "merged 2 segments into 1; 1 deleted document gone\n"
     assert (inspected(plait, own)["segments"], inspected(plait, own)["deleted"]) == (1, 0)
     assert plait("search", own, "bread and flour", "--json").lines[0]["id"] == "bread"
-    assert plait("compact", own).out == f"nothing to do: {own} has 1 segment\n"
+    assert plait("compact", own).out == f"nothing to merge: {own} has 1 segment\n"
+
+
+def test_compact_retrains(plait, own):
+    before = plait("search", own, "bread and flour", "--json").lines
+    done = plait("compact", own, "--retrain")
+    assert (done.code, done.out) == (0, f"nothing to merge: {own} has 1 segment\n")
+    assert "anew\n" in done.err
+    assert plait("search", own, "bread and flour", "--json").lines == before
 
 
 def test_compact_adds_single_vectors(plait, corpus, tmp_path):

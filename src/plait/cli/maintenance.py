@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Encode all texts again first, if the index has no bi-encoder's vectors.",
 )
+@click.option(
+    "--retrain",
+    is_flag=True,
+    help="Encode all texts again and compress them as a fresh build would; takes about as long.",
+)
 @options.threads
-def compact(folder: Path, bm25: bool, language: str | None, bi_encoder: bool, threads: int | None) -> None:
+def compact(
+    folder: Path, bm25: bool, language: str | None, bi_encoder: bool, retrain: bool, threads: int | None
+) -> None:
     """Merge an index's segments and let go of what was deleted. Searches go on meanwhile.
 
     Writes merge small segments by themselves; this merges all there are.
@@ -43,9 +50,11 @@ def compact(folder: Path, bm25: bool, language: str | None, bi_encoder: bool, th
         if bi_encoder and opened.stats().bytes_bi_encoder is None:
             opened.add_bi_encoder(threads=threads, progress=progress)
             note(f"made the single vectors of {counted(len(opened), 'document')}")
-        done = opened.compact(threads=threads, progress=progress)
+        done = opened.compact(retrain=retrain, threads=threads, progress=progress)
+    if done.retrained:
+        note(f"encoded and compressed {counted(done.retrained, 'document')} anew")
     if not done.merges:
-        click.echo(f"nothing to do: {folder} has {counted(done.segments_after, 'segment')}")
+        click.echo(f"nothing to merge: {folder} has {counted(done.segments_after, 'segment')}")
         return
     click.echo(
         f"merged {counted(done.segments_before, 'segment')} into {done.segments_after:,}; "

@@ -10,6 +10,7 @@ from plait.store.format import FORMAT_VERSION
 from plait.store.opening import Segment
 from plait.store.reader import Snapshot, open_snapshot
 from plait.store.rescue import RepairReport, repair
+from plait.store.retraining import retrain
 from plait.store.stats import IndexStats, stats
 from plait.store.transaction import Transactions
 from plait.store.verification import Problem, verify
@@ -37,6 +38,7 @@ __all__ = [
     "nameable",
     "open_snapshot",
     "repair",
+    "retrain",
     "shrink",
     "stats",
     "verify",

@@ -114,6 +114,13 @@ class CodecChoice:
         left, number = next(pair for pair in found if pair[0] <= ABOUT_AS_GOOD * min(found)[0])
         return (left / known if known > 0 else 0.0), number
 
+    def anew(self, vectors: FloatArray) -> Choice:
+        """What documents get that are all that will be in the index, trained on vectors f32 ``[n, dim]``."""
+        if self.estimate < MIN_CODEC_TOKENS:
+            return self._exact()
+        codec = self._fit(vectors, self.estimate)
+        return self.writer.list_codec(codec, self.estimate), codec
+
     # Training --------------------------------------------------------------------------------
 
     def _train(self, ntokens: int, *, alone: bool = False) -> Choice:

@@ -50,12 +50,14 @@ class CompactionReport:
         merges: transactions.
         segments_before, segments_after: in the index.
         deleted: deleted documents whose tokens are gone now.
+        retrained: documents that were encoded and compressed anew.
     """
 
     merges: int = 0
     segments_before: int = 0
     segments_after: int = 0
     deleted: int = 0
+    retrained: int = 0
 
 
 def compact(begin: Callable[[], AbstractContextManager[IndexWriter]]) -> CompactionReport:

@@ -75,7 +75,7 @@ def stats(snapshot: Snapshot) -> IndexStats:
         dim=snapshot.dim,
         level=snapshot.settings.get("level"),
         nbits=snapshot.settings.get("nbits"),
-        centroids=codecs[-1].ncentroids if codecs else None,
+        centroids=next((codec.ncentroids for codec in reversed(codecs) if codec.ncentroids), None),
         calibrated_on=(snapshot.settings.get("calibration") or {}).get("documents"),
         encoder=encoder["name"] if encoder else None,
         bm25=_stems(snapshot.settings.get("bm25")),
