@@ -70,6 +70,8 @@ class SearchParams:
 
         The best ``k`` of a share are about as far down as the best ``k / share`` of all.
         """
+        if share >= 1:
+            return self
         return replace(self, nprobe=max(1, round(self.nprobe * wider(share))))
 
 

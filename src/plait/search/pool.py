@@ -41,6 +41,8 @@ def scores_of(pools: list[Pool]) -> FloatArray:
         if not np.isfinite(pool.scores).all():
             doc = int(pool.docs[int(np.argmin(np.isfinite(pool.scores)))])
             raise IndexCorrupt(pool.segment.folder, f"document {doc} of the segment has no finite score")
+    if len(pools) == 1:
+        return pools[0].scores
     return np.concatenate([np.empty(0, dtype=np.float32), *(pool.scores for pool in pools)])
 
 

@@ -112,7 +112,9 @@ class ScaledQuery:
         """
         lists = self.codec.ncentroids
         tokens = sum(int(segment.offsets[-1]) for segment in segments if segment.child_offsets is None)
-        return replace(params, ndocs=round(params.ndocs * max(1.0, tokens / (LONG_LIST * lists))))
+        if tokens <= LONG_LIST * lists:
+            return params
+        return replace(params, ndocs=round(params.ndocs * tokens / (LONG_LIST * lists)))
 
     @property
     def looks_twice(self) -> bool:
