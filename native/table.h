@@ -9,7 +9,7 @@
 #include "pooled.h"
 #include "residual.h"
 #include "rotate.h"
-#include "scaled.h"
+#include "scaled_maxsim.h"
 #include "tree.h"
 
 #define PLAIT_NAME_(x) #x
