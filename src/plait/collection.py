@@ -27,7 +27,6 @@ from plait.store import IndexWriter, Transactions, WriteOptions
 from plait.streaming import (
     BATCH,
     Item,
-    Progress,
     VectorStream,
     as_document,
     batches,
@@ -36,7 +35,7 @@ from plait.streaming import (
     numbered,
     require_batch_size,
 )
-from plait.types import Document, TokenEmbeddings
+from plait.types import Document, Progress, TokenEmbeddings
 
 
 class Collection(OpenIndex):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,13 +13,12 @@ import numpy.typing as npt
 from plait.store import Segment, Snapshot
 from plait.store.format import unfinished_path
 from plait.threads import row_blocks
+from plait.types import Progress
 
 #: Documents read from the catalog at a time.
 DOCUMENTS_PER_READ = 500
 #: Digits after the point of a vector's component: their error is below that of every codec.
 DIGITS = 6
-
-Progress = Callable[[str, int, int], None]
 
 
 def export_documents(

@@ -28,9 +28,8 @@ from plait.settings import new_settings
 from plait.store import Snapshot, create_catalog
 from plait.store.bi_encoder import BiEncoderPart
 from plait.store.bm25 import BM25Part
-from plait.streaming import Progress
 from plait.threads import map_threads
-from plait.types import FloatArray, Hit
+from plait.types import FloatArray, Hit, Progress
 from plait.upkeep import MaintainedIndex
 
 

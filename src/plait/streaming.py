@@ -11,7 +11,7 @@ import numpy as np
 
 from plait.errors import InvalidParameter, InvalidVectors
 from plait.inputs import as_id, as_metadata, require_string
-from plait.types import Document, TokenEmbeddings
+from plait.types import Document, Progress, TokenEmbeddings
 
 #: Documents per commit of a stream, unless the caller says another number.
 BATCH = 10_000
@@ -19,7 +19,6 @@ BATCH = 10_000
 UNKNOWN_BATCHES = 8
 
 Entry = TypeVar("Entry")
-Progress = Callable[[str, int, int], None]
 #: What a stream of documents may consist of.
 Item = str | Document | Mapping[str, Any]
 #: Given ids, those that the index holds already.

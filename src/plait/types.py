@@ -6,7 +6,7 @@ tokens of each document. Nothing is padded, so MaxSim has one meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, overload
 
@@ -17,6 +17,8 @@ from plait.errors import DimensionMismatch, InvalidVectors, NonFiniteVectors
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Metadata: TypeAlias = Mapping[str, Any]
+#: Called with a stage, how much of it is done, and how much there is.
+Progress: TypeAlias = Callable[[str, int, int], None]
 
 #: A shorter vector counts as one of zeros, and keeps no direction.
 SMALLEST_NORM = np.float32(1e-12)

@@ -37,7 +37,7 @@ from plait.store import (
     shrink,
     verify,
 )
-from plait.streaming import Progress
+from plait.types import Progress
 
 #: Documents whose tokens stand for queries when an index measures itself.
 CALIBRATION_QUERIES = 48

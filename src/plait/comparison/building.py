@@ -14,8 +14,8 @@ from plait.comparison.judged import JudgedCollection
 from plait.comparison.work import Work
 from plait.index import Index
 from plait.ingest import CHARACTERS_PER_TOKEN, surveyed
-from plait.streaming import Progress, batches
-from plait.types import TokenEmbeddings
+from plait.streaming import batches
+from plait.types import Progress, TokenEmbeddings
 
 #: Vectors of a corpus are held for exact MaxSim up to so many bytes, unless it is asked for.
 MOST_EXACT_BYTES = 1 << 30

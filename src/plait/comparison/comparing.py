@@ -29,8 +29,8 @@ from plait.encoder import CrossEncoder, Encoder, load_encoder
 from plait.errors import InvalidParameter
 from plait.evaluate import DEFAULT_METRICS, compare_with_baseline, depth, evaluate, evaluate_queries
 from plait.pipeline import Pipeline
-from plait.streaming import Progress
 from plait.threads import thread_count
+from plait.types import Progress
 
 
 def compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,8 @@ from plait.index import Index
 from plait.inputs import as_id, as_metadata
 from plait.search import SCAN_TOKENS
 from plait.store import WriteOptions, writing
-from plait.types import Document
+from plait.types import Document, Progress
 
-Progress = Callable[[str, int, int], None]
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 

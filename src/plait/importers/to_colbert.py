@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,7 @@ from plait.importers import ragatouille
 from plait.importers.foreign import Chunk, Doclens
 from plait.importers.torch_writer import write_torch_file
 from plait.store import Segment, Snapshot, open_snapshot
-from plait.types import Document, FloatArray, offsets_of
-
-Progress = Callable[[str, int, int], None]
+from plait.types import Document, FloatArray, Progress, offsets_of
 
 #: Passages in a chunk, as in colbert-ai.
 CHUNK = 25_000

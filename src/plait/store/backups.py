@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,10 @@ from plait.errors import IndexAlreadyExists, IndexCorrupt
 from plait.store import format as layout
 from plait.store.reader import OPEN_TRIES, Snapshot, open_snapshot
 from plait.threads import row_blocks
+from plait.types import Progress
 
 #: Bytes copied at a time.
 COPY_BYTES = 1 << 24
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

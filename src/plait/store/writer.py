@@ -21,9 +21,7 @@ from plait.store.choice import MAX_TRAINING_TOKENS, CodecChoice
 from plait.store.parts import Encode, Part
 from plait.store.reader import Snapshot
 from plait.store.segment import SegmentWriter, kind_of
-from plait.types import Document, FloatArray, TokenEmbeddings
-
-Progress = Callable[[str, int, int], None]
+from plait.types import Document, FloatArray, Progress, TokenEmbeddings
 
 #: A stream of unknown length that goes on after those is taken to be so many times as long.
 UNKNOWN_LENGTH = 8

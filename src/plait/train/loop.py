@@ -31,8 +31,9 @@ from plait.train.step import backward
 from plait.train.systems import load_system, start_system
 from plait.train.systems.base import quietly
 from plait.train.systems.system import System
-from plait.train.training import Progress, Trained
+from plait.train.training import Trained
 from plait.train.validation import HeldOut
+from plait.types import Progress
 
 LOOKS = 10
 """How often a run looks at the held-out groups, if it is not told."""

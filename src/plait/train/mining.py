@@ -16,7 +16,6 @@ from typing import Any
 from plait.errors import EmptyCorpus, InvalidParameter
 from plait.evaluate import Qrels
 from plait.index import Index
-from plait.streaming import Progress
 from plait.train.false_negatives import Suspicion
 from plait.train.groups import Group, write_groups
 from plait.train.hashing import hash_of
@@ -24,7 +23,7 @@ from plait.train.journal import Journal
 from plait.train.negatives import RANDOM, Choice, Corpus, Mining
 from plait.train.retrieval import rank, require_retriever
 from plait.train.teachers import Teacher
-from plait.types import Hit
+from plait.types import Hit, Progress
 
 #: Queries searched together, and written down together.
 BATCH = 64

@@ -17,7 +17,6 @@ from plait.encoder import Encoder, convert, load_encoder
 from plait.evaluate import Qrels, depth, judged_queries, read_qrels, run_of
 from plait.index import Index
 from plait.sources import read_documents, read_queries
-from plait.streaming import Progress
 from plait.train.hashing import hash_files, hash_of
 from plait.train.identities import BUILTIN, identity_of_model, identity_of_teacher
 from plait.train.mining import mine
@@ -28,6 +27,7 @@ from plait.train.score_cache import RememberedTeacher, ScoreCache
 from plait.train.scoring import score
 from plait.train.steps import Done, Notice, Steps, alone
 from plait.train.teachers import IndexTeacher, Teacher, load_teacher
+from plait.types import Progress
 
 #: Of what training writes, what is no part of the model.
 LOGS = "training"

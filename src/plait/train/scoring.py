@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.errors import InvalidParameter
-from plait.streaming import Progress
 from plait.train.groups import Group, read_groups, write_groups
 from plait.train.score_cache import ScoreCache
 from plait.train.teachers import Pair, Teacher
+from plait.types import Progress
 
 NORMALISATIONS = ("none", "query", "global")
 _Scores = npt.NDArray[np.float64]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from plait.errors import InvalidParameter
 from plait.train.groups import Group, read_groups, split_groups
 from plait.train.log import Row
 from plait.train.settings import TrainSettings, settings_from
 from plait.train.systems import require_torch
+from plait.types import Progress
 
 if TYPE_CHECKING:
     from plait.train.loop import Run
 
-Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a stage ("steps", "validate"), how much of it is done, and how much there is."""
 
 CACHE_BYTES = 2 << 30
