@@ -6,6 +6,12 @@ Every batch is a contest: each query against each document of the batch. The tar
 own document and of the teacher's opinion: the softmax of a blend of three features, MaxSim and cosine of the
 base model and BM25. The loss is the cross-entropy of MaxSim with this target, and the same for the cosine of
 mean outputs, so that one network serves both.
+
+Why this is not ``plait.train``: its losses know a teacher's scores for a query's own group only, and here
+every query has a target over all documents of the batch; two processes average their weights; and what is
+kept of frozen layers is one file per batch with the teacher's features in it, so that nothing is tokenised or
+looked up while training. Whoever trains on own documents needs none of that: ``plait.train`` goes on from the
+shipped model when it is told ``builtin``.
 """
 
 from __future__ import annotations
@@ -24,15 +30,13 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from build_builtin_model import fit_pca
-from builtin_model.cache import maxsim
+from builtin_model.cache import FROZEN, QUICK, QUICK_DOCUMENTS, maxsim
 from builtin_model.network import Network, means
 
 SEED = 0
 COSINE_SCALE = 20.0
 # MaxSim, cosine, BM25: between the best of a dozen blends by validation.
 TEACHER = (1.0, 4.0, 0.4)
-QUICK = ("squad", "nq", "medquad", "pubmedqa", "scitldr", "arxiv-keywords")
-QUICK_DOCUMENTS = 450
 AVERAGED = 10
 Weights = dict[str, torch.Tensor]
 
@@ -105,11 +109,13 @@ class Model:
             holder = self if name in ("axes", "shift", "scale") else self.network
             setattr(holder, name, value.detach().clone())
 
-    def upper(self, hidden: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def upper(
+        self, hidden: torch.Tensor, seen: torch.Tensor, cached: int = FROZEN
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Token vectors [texts, tokens, dim] and means [texts, width], from the cached layer's output."""
         x = hidden.float()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            for layer in range(3, self.frozen):
+            for layer in range(cached, self.frozen):
                 x = self.network.block(x, seen[:, None, None, :], layer)
         with torch.autocast("cpu", torch.bfloat16):
             x = self.network.upper(x, seen, self.frozen)
@@ -119,15 +125,16 @@ class Model:
     def scores(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """MaxSim and cosine, each [queries, documents]."""
         hidden, own = batch["queries"]
+        cached = batch.get("frozen", FROZEN)
         if not self.augment:
             longest = int(own.sum(1).max())
             hidden, own = hidden[:, :longest], own[:, :longest]
-        queries, query_means = self.upper(hidden, own)
+        queries, query_means = self.upper(hidden, own, cached)
         asked = torch.ones_like(own) if self.augment else own
         count = sum(len(rows) for rows, *_ in batch["documents"])
         order, late, single = [], [], []
         for rows, hidden, seen, kept in batch["documents"]:
-            documents, document_means = self.upper(hidden, seen)
+            documents, document_means = self.upper(hidden, seen, cached)
             parts = zip(queries.split(32), asked.split(32), strict=True)
             late.append(torch.cat([maxsim(q, a, documents, kept) for q, a in parts]))
             single.append(query_means @ document_means.T)
@@ -155,10 +162,10 @@ def validate(model: Model, pools: dict[str, dict[str, Any]]) -> dict[str, list[f
     return found
 
 
-def read_pools(work: Path, quick: bool = False) -> dict[str, dict[str, Any]]:
+def read_pools(work: Path, quick: bool = False, folder: str = "cache") -> dict[str, dict[str, Any]]:
     """The cached validation pools; ``quick``: those of QUICK only, without their random documents."""
     pools = {}
-    for path in sorted((work / "cache").glob("pool-*.pt")):
+    for path in sorted((work / folder).glob("pool-*.pt")):
         source = path.stem.removeprefix("pool-")
         if not quick:
             pools[source] = torch.load(path)
@@ -187,6 +194,49 @@ def average(weights: list[torch.Tensor], world: int) -> None:
             weight.copy_(part.view_as(weight))
 
 
+def set_up(
+    model: Model, lr: float, head_lr: float, steps: int
+) -> tuple[
+    list[torch.Tensor],
+    list[torch.Tensor],
+    torch.optim.Optimizer,
+    torch.optim.lr_scheduler.LRScheduler,
+]:
+    """What is trained of the network, and behind it; AdamW with a cosine decay after a short rise."""
+    trained = model.weights()
+    for value in trained.values():
+        value.requires_grad_(True)
+    head = [trained.pop(name) for name in ("axes", "shift", "scale")]
+    optimiser = torch.optim.AdamW(
+        [{"params": list(trained.values()), "lr": lr}, {"params": head, "lr": head_lr}],
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+    )
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda s: min(1, (s + 1) / (0.08 * steps)) * (0.05 + 0.95 * (1 + math.cos(math.pi * s / steps)) / 2),
+    )
+    return list(trained.values()), head, optimiser, rates
+
+
+def advance(
+    model: Model, batch: dict[str, Any], labels: float, pooled: float, optimiser: torch.optim.Optimizer
+) -> tuple[float, float, float]:
+    """One step; gives both losses and how many queries have their own document first."""
+    late, single = model.scores(batch)
+    own = batch.get("own", torch.arange(len(late)))
+    teacher = torch.softmax(batch["features"] @ torch.tensor(TEACHER), -1)
+    target = labels * functional.one_hot(own, late.shape[1]) + (1 - labels) * teacher
+    late_loss = functional.cross_entropy(late * model.scale.exp(), target)
+    single_loss = functional.cross_entropy(single * COSINE_SCALE, target)
+    optimiser.zero_grad()
+    (late_loss + pooled * single_loss).backward()
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    optimiser.step()
+    return late_loss.item(), single_loss.item(), (late.argmax(1) == own).float().mean().item()
+
+
 def train(model: Model, options: argparse.Namespace) -> None:
     """Walk through the batches; write the log and checkpoints."""
     folder = options.work / "runs" / options.name
@@ -196,7 +246,6 @@ def train(model: Model, options: argparse.Namespace) -> None:
         torch.distributed.init_process_group(
             "gloo", init_method=meeting, rank=options.rank, world_size=options.world
         )
-    blend = torch.tensor(TEACHER)
     start = options.work / f"start-{options.dim}.pt"
     if not start.exists():
         first = [wait_for(options.work / "cache" / f"batch-{number}.pt") for number in range(16)]
@@ -209,48 +258,22 @@ def train(model: Model, options: argparse.Namespace) -> None:
         model.load(torch.load(options.start))
     if options.augment and not options.start:
         model.scale = model.scale - 0.4
-    trained = model.weights()
-    for value in trained.values():
-        value.requires_grad_(True)
-    head = [trained.pop(name) for name in ("axes", "shift", "scale")]
-    optimiser = torch.optim.AdamW(
-        [{"params": list(trained.values()), "lr": options.lr}, {"params": head, "lr": options.head_lr}],
-        betas=(0.9, 0.98),
-        weight_decay=0.01,
-    )
+    weights, head, optimiser, rates = set_up(model, options.lr, options.head_lr, options.batches)
     steps = options.batches
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda s: min(1, (s + 1) / (0.08 * steps)) * (0.05 + 0.95 * (1 + math.cos(math.pi * s / steps)) / 2),
-    )
     started, sums, log = time.time(), np.zeros(3), (folder / f"log-{options.rank}.jsonl").open("w")
     print(
-        json.dumps({"blend": blend.tolist(), **{k: str(v) for k, v in vars(options).items()}}),
+        json.dumps({"blend": TEACHER, **{k: str(v) for k, v in vars(options).items()}}),
         file=log,
         flush=True,
     )
     for step in range(steps):
         number = options.offset + step * options.world + options.rank
         batch = wait_for(options.work / "cache" / f"batch-{number}.pt")
-        late, single = model.scores(batch)
-        target = options.labels * torch.eye(len(late)) + (1 - options.labels) * torch.softmax(
-            batch["features"] @ blend, -1
-        )
-        late_loss = functional.cross_entropy(late * model.scale.exp(), target)
-        single_loss = functional.cross_entropy(single * COSINE_SCALE, target)
-        loss = late_loss + options.pooled * single_loss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([*trained.values(), *head], 1.0)
-        optimiser.step()
+        late_loss, single_loss, right = advance(model, batch, options.labels, options.pooled, optimiser)
         rates.step()
         if options.world > 1 and ((step + 1) % AVERAGED == 0 or step + 1 == steps):
-            average([*trained.values(), *head], options.world)
-        sums += [
-            late_loss.item(),
-            single_loss.item(),
-            (late.argmax(1) == torch.arange(len(late))).float().mean().item(),
-        ]
+            average([*weights, *head], options.world)
+        sums += [late_loss, single_loss, right]
         if (step + 1) % 10 == 0:
             mean = (sums / 10).round(4).tolist()
             print(
