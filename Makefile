@@ -13,7 +13,7 @@ SIZES ?= 10000,100000
 KILLS ?= 2000
 REPLAYS ?= 2000
 SEED ?= 1
-SOURCES := src tests examples benchmarks scripts
+SOURCES := src tests examples benchmarks scripts packages
 
 .PHONY: help demo test test-slow test-train crash check lint types imports docs bench format parity weight cross clean
 help:

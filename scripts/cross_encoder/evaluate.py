@@ -1,7 +1,7 @@
 """The evaluation sets, for the final look: ColBERT, the cross-encoder on its 20 best hits, both together.
 
     python scripts/cross_encoder/evaluate.py MODEL --weight 0.5 --sets data/eval/cranfield ... \
-        --indexes work/sets --out evaluation.jsonl
+        --indexes work/sets --kept work/kept --out evaluation.jsonl
 
 Nothing is chosen by what it prints. Tests are paired, against ColBERT: a randomisation test, corrected for
 two systems (Holm), and a bootstrap interval of the difference.
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, nargs="+", required=True)
     parser.add_argument("--indexes", type=Path, required=True, help="where an index of each is, or is made")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kept", type=Path, required=True, help="folder of scores of pairs")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     for folder in options.sets:
@@ -42,7 +43,8 @@ def main() -> None:
             [document.id for document in documents],
             options.threads,
         )
-        reader = Reader(options.model, options.threads)
+        options.kept.mkdir(parents=True, exist_ok=True)
+        reader = Reader(options.model, options.threads, options.kept / f"{folder.name}.jsonl")
         values = measured(index, reader, (options.weight, ALONE), queries, qrels)
         line = {
             "set": folder.name,
@@ -51,7 +53,6 @@ def main() -> None:
             "weight": options.weight,
             "queries": len(queries),
             "pairs": reader.pairs,
-            "ms_a_pair": round(1000 * reader.seconds / reader.pairs, 2),
             "means": {name: {m: round(mean(each[m]), 4) for m in METRICS} for name, each in values.items()},
             "tests": {
                 name: [asdict(test) for test in tests]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,21 @@ Values = dict[str, dict[str, float]]
 
 
 class Reader:
-    """A cross-encoder that reads each pair once, however many pipelines ask."""
+    """A cross-encoder that reads each pair once, however many pipelines ask.
 
-    def __init__(self, model: Path | str, threads: int) -> None:
+    What it read is appended to the file ``kept``, if one is given, and not read again by the next run.
+    """
+
+    def __init__(self, model: Path | str, threads: int, kept: Path | None = None) -> None:
         self.model = plait.CrossEncoder(model)
         self.seconds = 0.0
-        self._threads = threads
+        self.read = 0
+        self._threads, self._kept = threads, kept
         self._known: dict[tuple[str, str], float] = {}
+        if kept is not None and kept.exists():
+            for line in kept.read_text(encoding="utf-8").splitlines():
+                query, text, score = json.loads(line)
+                self._known[query, text] = score
 
     @property
     def pairs(self) -> int:
@@ -39,8 +48,16 @@ class Reader:
             began = time.perf_counter()
             found = self.model.score(query, new, logits=True, threads=self._threads)
             self.seconds += time.perf_counter() - began
+            self.read += len(new)
             self._known.update(zip(((query, text) for text in new), map(float, found), strict=True))
+            self._keep(query, new)
         return np.array([self._known[query, text] for text in texts], dtype=np.float32)
+
+    def _keep(self, query: str, texts: Sequence[str]) -> None:
+        if self._kept is not None:
+            with self._kept.open("a", encoding="utf-8") as file:
+                for text in texts:
+                    print(json.dumps([query, text, self._known[query, text]]), file=file)
 
 
 def pipelines(index: plait.Index, reader: Reader, weights: Sequence[float]) -> dict[str, plait.Pipeline]:

@@ -45,11 +45,13 @@ def main() -> None:
     parser.add_argument(
         "--indexes", type=Path, required=True, help="where an index of each pool is, or is made"
     )
-    parser.add_argument("--queries", type=int, default=40, help="of each source")
+    parser.add_argument("--queries", type=int, default=25, help="of each source")
+    parser.add_argument("--sources", nargs="*", help="of the pools; all by default")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="a line of JSON for each model")
     options = parser.parse_args()
     pools = list(read_lines(options.work / "validation.jsonl"))
+    pools = [pool for pool in pools if not options.sources or pool["source"] in options.sources]
     indexes = {}
     for pool in pools:
         ids = [f"d{row}" for row in range(len(pool["documents"]))]

@@ -1,0 +1,1 @@
+"""The files of the cross-encoder ``minilm``, which plait finds by the package's entry point."""
