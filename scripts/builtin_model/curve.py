@@ -1,6 +1,6 @@
 """Draw the learning curve of the built-in model from its table.
 
-    python scripts/builtin_model/curve.py docs/decisions/0030-learning-curve.csv
+    python scripts/builtin_model/curve.py docs/decisions/0031-learning-curve.csv
 
 The table has the columns ``set``, ``pairs`` and ``ndcg@10``; the chart shows the gain over no training, in
 points of nDCG@10, and is written beside it.
