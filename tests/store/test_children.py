@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,23 @@ def test_children_that_do_not_fit_are_named(made: Path, name: str):
     np.save(file, np.load(file)[:-1])
     with pytest.raises(errors.IndexCorrupt, match=r"child_\w+\.npy"):
         plait.Index.open(made)
+
+
+def test_a_working_file_that_cannot_be_removed_is_named(
+    tmp_path: Path, finer: None, monkeypatch: pytest.MonkeyPatch
+):
+    unlink = Path.unlink
+
+    def failing(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "children.tmp":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path, missing_ok=missing_ok)
+
+    with plait.Index.create(tmp_path / "index", dim=32) as index:
+        monkeypatch.setattr(Path, "unlink", failing)
+        with pytest.raises(errors.StoreError, match=r"children\.tmp.*nothing was changed"):
+            index.add(vectors=DOCUMENTS)
+        monkeypatch.undo()
+        assert len(index) == 0
+        index.add(vectors=DOCUMENTS[:50])
+        assert len(index) == 50

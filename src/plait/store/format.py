@@ -241,7 +241,8 @@ def scratch_array(folder: Path, dtype: str, length: int) -> Iterator[Array]:
             array = np.memmap(file, dtype=dtype, mode="r+", shape=(length,))
         yield array
     finally:
-        path.unlink(missing_ok=True)
+        with _naming(path):
+            path.unlink(missing_ok=True)
 
 
 def read_array(
