@@ -24,8 +24,8 @@ from plait.encoder.graph.onnx_constants import read_constants
 from plait.errors import CheckpointError
 from plait.types import FloatArray
 
+#: Components of an attention head of MiniLM; no weight tells.
 HEAD = 32
-"""Components of an attention head of MiniLM; no weight tells."""
 
 
 def write_builtin(folder: Path) -> None:
