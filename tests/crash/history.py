@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -13,6 +15,7 @@ from unittest import mock
 import numpy as np
 
 import plait
+from plait.types import Progress, TokenEmbeddings
 
 DIM = 8
 THREADS = 1
@@ -24,7 +27,10 @@ LAYOUTS: list[dict[str, Any]] = [
     {"nbits": 2},
     {"nbits": 4},
     {"level": "balanced", "bm25": True},
+    {"level": "balanced", "bi_encoder": True},
 ]
+#: What an index can be given later.
+PARTS = ("bm25", "bi_encoder")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,23 @@ class Doc:
         rng = np.random.default_rng(self.seed)
         rows = rng.normal(size=(int(rng.integers(1, 7)), DIM))
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class NumberEncoder:
+    """Gives a document's vectors for its text: a text of a history holds the document's number."""
+
+    name = "numbers"
+    fingerprint = "numbers"
+    dim = DIM
+
+    def encode_documents(
+        self, texts: Sequence[str], *, threads: int | None = None, progress: Progress | None = None
+    ) -> TokenEmbeddings:
+        """As they were added."""
+        numbers = [int(re.findall(r"\d+", text)[0]) for text in texts]
+        return TokenEmbeddings.from_list([Doc(number, "").vectors for number in numbers])
+
+    encode_queries = encode_documents
 
 
 Model = dict[str, Doc]
@@ -74,9 +97,13 @@ STEPS = {
     "delete_matching": 2,
     "transaction": 3,
     "compact": 2,
+    "retrain": 1,
+    "add_part": 1,
     "reopen": 2,
     "nothing": 1,
 }
+#: What is not done inside of a transaction.
+ALONE = ("transaction", "reopen", "compact", "retrain", "add_part")
 
 
 class Generator:
@@ -127,13 +154,19 @@ class Generator:
         steps = []
         for _ in range(self.random.randint(1, 3)):
             steps.append(self.step(model))
-            while steps[-1]["do"] in ("transaction", "reopen", "compact"):
+            while steps[-1]["do"] in ALONE:
                 steps[-1] = self.step(model)
             model = apply(steps[-1], model)
         return {"do": "transaction", "steps": steps, "fails": self.random.random() < 0.3}
 
     def _compact(self, model: Model) -> Step:
         return {"do": "compact"}
+
+    def _retrain(self, model: Model) -> Step:
+        return {"do": "retrain"}
+
+    def _add_part(self, model: Model) -> Step:
+        return {"do": "add_part", "part": self.random.choice(PARTS)}
 
     def _reopen(self, model: Model) -> Step:
         return {"do": "reopen"}
@@ -202,13 +235,30 @@ def perform(step: Step, index: plait.Index) -> plait.Index:
                     perform(one, index)
                 if fails:
                     raise Abandoned
-        case {"do": "compact"}:
-            index.compact(threads=THREADS)
         case {"do": "reopen"}:
             path = index.path
             index.close()
-            return plait.Index.open(path)
+            return open_index(path)
+        case _:
+            _look_after(step, index)
     return index
+
+
+def _look_after(step: Step, index: plait.Index) -> None:
+    """Steps after which the documents are the same."""
+    match step:
+        case {"do": "compact"}:
+            index.compact(threads=THREADS)
+        case {"do": "retrain"}:
+            index.compact(retrain=True, threads=THREADS)
+        case {"do": "add_part", "part": part}:
+            if getattr(index.stats(), f"bytes_{part}") is None:
+                getattr(index, f"add_{part}")(threads=THREADS)
+
+
+def open_index(path: Path) -> plait.Index:
+    """An index of a history, with the encoder that its documents' texts are for."""
+    return plait.Index.open(path, model=NumberEncoder())
 
 
 def create(path: Path, layout: dict[str, Any]) -> None:

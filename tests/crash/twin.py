@@ -37,7 +37,7 @@ class Twin:
 
     def __init__(self, path: Path, layout: dict[str, Any]) -> None:
         history.create(path, layout)
-        self._index = plait.Index.open(path)
+        self._index = history.open_index(path)
         self.state = State({}, answers(self._index))
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class Twin:
         self._index.close()
         shutil.rmtree(own)
         shutil.copytree(path, own)
-        self._index = plait.Index.open(own)
+        self._index = history.open_index(own)
 
     def all_states(self, steps: list[Step]) -> list[State]:
         """The state now, and after each of the steps."""
@@ -79,7 +79,7 @@ def queries() -> np.ndarray:
 
 
 def answers(index: plait.Index) -> Answers:
-    """Ids and scores of all documents, and of those that BM25 finds, if the index has it."""
+    """Ids and scores of all documents, and of those that the parts of the index find."""
     found = [
         [(hit.id, hit.score) for hit in index.search(query, ALL, params=SearchParams(scan=scan), threads=1)]
         for query in queries()
@@ -87,6 +87,8 @@ def answers(index: plait.Index) -> Answers:
     ]
     if index.stats().bm25:
         found.append([(hit.id, hit.score) for hit in index.search_bm25(WORDS, ALL)])
+    if index.stats().bytes_bi_encoder is not None:
+        found.append([(hit.id, hit.score) for hit in index.search_bi_encoder(queries()[0, 0], ALL)])
     return found
 
 

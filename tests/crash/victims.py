@@ -172,7 +172,7 @@ def _warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder, history.small_limits():
         steps, _ = history.Generator(0).steps({}, 12)
         history.create(Path(folder) / "index", {"level": "compact"})
-        index = plait.Index.open(Path(folder) / "index")
+        index = history.open_index(Path(folder) / "index")
         for step in steps:
             index = history.perform(step, index)
         index.close()
@@ -197,7 +197,7 @@ def _work(job: Job) -> None:
         history.create(path, job.create)
         _report(spy, created=True)
     with _watching(path) if job.watcher else nullcontext():
-        index = plait.Index.open(path)
+        index = history.open_index(path)
         if job.fail:
             spy.fail(*job.fail)
         for place, step in enumerate(job.steps):
