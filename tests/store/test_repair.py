@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -138,6 +139,41 @@ def test_a_catalog_with_broken_pages(copy: Path, tmp_path: Path):
         assert new.search(DOCUMENTS[5], 1)[0].id == "5"
         assert new.search(DOCUMENTS[1490], 1)[0].id == "1490"
         assert "700" not in new
+
+
+def overwrite_table(folder: Path, name: str) -> None:
+    """The first page of a table of the catalog."""
+    file = folder / "catalog.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        page = connection.execute(query, [name]).fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    data = bytearray(file.read_bytes())
+    data[(page - 1) * size : page * size] = b"\xff" * size
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("table", ["segment", "codec"])
+def test_without_the_list_of_segments_texts_are_encoded_again(copy: Path, tmp_path: Path, table: str):
+    overwrite_table(copy, table)
+    found = [problem.reason for problem in verify(copy)]
+    assert found
+    assert not [reason for reason in found if "\n" in reason or "never used" in reason]
+    report = repair(copy, tmp_path / "new", encode=encode)
+    assert (report.saved, len(report.encoded_again), report.lost) == (0, 1498, [])
+    assert verify(tmp_path / "new") == []
+    with plait.Index.open(tmp_path / "new") as new:
+        assert new.search(DOCUMENTS[7], 1)[0].id == "7"
+        assert new.get("7").metadata == {"n": 7}
+
+
+def test_when_nothing_can_be_saved_there_is_no_new_index(copy: Path, tmp_path: Path):
+    overwrite_table(copy, "segment")
+    overwrite_table(copy, "document")
+    with pytest.raises(errors.IndexCorrupt, match=r"nothing can be saved: .*malformed"):
+        repair(copy, tmp_path / "new", encode=encode)
+    assert not (tmp_path / "new").exists()
 
 
 def test_rows_that_are_damaged(copy: Path, tmp_path: Path):

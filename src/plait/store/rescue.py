@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from plait.store.reader import checked_settings
 from plait.store.rows import SegmentRow
 from plait.store.writer import IndexWriter, WriteOptions, writing
 from plait.types import Document, TokenEmbeddings
+
+T = TypeVar("T")
 
 #: Texts encoded again at a time.
 TEXTS_PER_CHUNK = 256
@@ -66,7 +69,8 @@ def repair(
     Raises:
         IndexAlreadyExists: something is at ``destination``.
         IndexNotFound, IndexTooNew: there is no index that could be read.
-        IndexCorrupt: the settings, or the lists of codecs and segments, can't be read: then nothing can.
+        IndexCorrupt: the settings can't be read, or neither documents nor the list of segments: then nothing
+            can be saved.
     """
     if destination.exists():
         raise IndexAlreadyExists(f"{destination} exists already; choose another folder for what is saved")
@@ -105,7 +109,7 @@ class _Rescue:
         self.report.damage += damage
         self.tombstones = set(self._or_nothing(catalog.tombstones))
 
-    def _or_nothing(self, read: Callable[[], list[int]]) -> list[int]:
+    def _or_nothing(self, read: Callable[[], list[T]]) -> list[T]:
         try:
             return read()
         except StoreError as error:
@@ -132,8 +136,10 @@ class _Rescue:
 
     def _sound(self, writer: IndexWriter) -> Iterator[tuple[int, list[Segment]]]:
         """The sound segments of each sound codec, and the codec's number in the new index."""
-        rows = self.catalog.segments()
-        for codec_row in self.catalog.codecs():
+        rows = self._or_nothing(self.catalog.segments)
+        if not rows and not self.documents and self.report.damage:
+            raise IndexCorrupt(self.catalog.path, f"nothing can be saved: {self.report.damage[-1]}")
+        for codec_row in self._or_nothing(self.catalog.codecs):
             try:
                 codec = open_codec(self.folder, codec_row, self.dim)
             except StoreError as error:
