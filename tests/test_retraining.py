@@ -60,11 +60,13 @@ def found(index: plait.Index) -> list[tuple[str, int, float]]:
 
 def test_it_becomes_what_a_fresh_build_is(grown: plait.Index, tmp_path: Path):
     words = grown.search_bm25(QUESTIONS[0], 60)
+    deleted = grown.stats().deleted
+    assert deleted
     with plait.Index.open(grown.path, auto_refresh=False) as reader:
         before = found(reader)
         report = grown.compact(retrain=True)
         assert found(reader) == before
-    assert (report.retrained, report.merges) == (50, 0)
+    assert (report.retrained, report.merges, report.deleted) == (50, 0, deleted)
     with plait.Index.create(tmp_path / "fresh", bm25=True) as fresh:
         fresh.add(TEXTS[:50], ids=[f"d{n}" for n in range(50)], metadata=[{"n": n} for n in range(50)])
         assert found(grown) == found(fresh)

@@ -103,14 +103,16 @@ class MaintainedIndex(Collection):
             IndexLocked: another writer did not finish in time.
             IndexCorrupt: a segment does not match its checksums; it is left as it is.
         """
-        retrained = self._retrain(threads, progress) if retrain else 0
+        retrained, gone = self._retrain(threads, progress) if retrain else (0, 0)
         report = compact(partial(self._writing, "merging segments", threads, progress))
         report.retrained = retrained
+        report.deleted += gone
         if report.deleted and not self._transactions.begun:
             shrink(self._path)
         return report
 
-    def _retrain(self, threads: int | None, progress: Progress | None) -> int:
+    def _retrain(self, threads: int | None, progress: Progress | None) -> tuple[int, int]:
+        """How many documents were encoded, and how many that were deleted are gone."""
         encoder = self.encoder
         if encoder is None:
             raise InvalidParameter(
@@ -119,12 +121,13 @@ class MaintainedIndex(Collection):
             )
         with self._writing("training the compression anew", threads, progress) as writer:
             _require_texts(writer.snapshot)
+            gone = len(writer.snapshot.tombstones)
             done = retrain(writer, encoding(encoder, writer.options, writer.snapshot.ndocs))
         with self._reading() as snapshot:
             measured = snapshot.settings.get("calibration") is not None
         if measured and done:
             self.calibrate(threads=threads)
-        return done
+        return done, gone if done else 0
 
     def add_bm25(
         self,

@@ -23,10 +23,12 @@ def test_compact(plait, own, tmp_path):
 
 
 def test_compact_retrains(plait, own):
+    held = inspected(plait, own)["documents"]
+    assert plait("delete", own, "sea").code == 0
     before = plait("search", own, "bread and flour", "--json").lines
-    done = plait("compact", own, "--retrain")
-    assert (done.code, done.out) == (0, f"nothing to merge: {own} has 1 segment\n")
-    assert "anew\n" in done.err
+    done = plait("compact", own, "--retrain", "--timeout", "1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"encoded and compressed {held - 1} documents anew; 1 deleted document gone\n"
     assert plait("search", own, "bread and flour", "--json").lines == before
 
 

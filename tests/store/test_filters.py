@@ -244,13 +244,13 @@ MALFORMED = [
     ([("year", 1)], "filter must be a dict"),
     (
         {"year": {"$gt3": 1}},
-        r"filter\['year'\]\['\$gt3'\] unknown operator '\$gt3', expected is one of \$eq \$ne",
+        r"filter\['year'\]\['\$gt3'\] has the unknown operator '\$gt3'; known are \$eq \$ne",
     ),
     (
         {"$nor": [{"year": 1}]},
-        r"filter\['\$nor'\] unknown operator '\$nor', expected is one of \$and \$or \$not",
+        r"filter\['\$nor'\] has the unknown operator '\$nor'; known are \$and \$or \$not",
     ),
-    ({"$gte": 3}, r"filter\['\$gte'\] unknown operator"),
+    ({"$gte": 3}, r"filter\['\$gte'\] has the unknown operator"),
     ({"$and": []}, r"filter\['\$and'\] must be a list of at least one filter"),
     ({"$or": {"year": 1}}, r"filter\['\$or'\] must be a list"),
     ({"$or": [{"year": 1}, "x"]}, r"filter\['\$or'\]\[1\] must be a filter, a dict, not 'x'"),

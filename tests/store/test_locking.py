@@ -50,7 +50,7 @@ def test_a_second_writer_is_told_who_holds_the_index(small, holder):
             second.add(vectors=clustered(1), ids=["x"])
         assert f"process {holder.pid} on " in str(caught.value)
         assert "(adding documents, since 20" in str(caught.value)
-        assert "waited 0.05 seconds" in str(caught.value)
+        assert "waited 0.05 s" in str(caught.value)
         with pytest.raises(errors.IndexLocked), second.transaction(timeout=0):
             pass
         assert len(second.search(clustered(20)[0], 5)) == 5, "searching is never in the way"

@@ -31,9 +31,18 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Encode all texts again and compress them as a fresh build would; takes about as long.",
 )
+@options.model
+@options.timeout
 @options.threads
 def compact(
-    folder: Path, bm25: bool, language: str | None, bi_encoder: bool, retrain: bool, threads: int | None
+    folder: Path,
+    bm25: bool,
+    language: str | None,
+    bi_encoder: bool,
+    retrain: bool,
+    model: str | None,
+    timeout: float,
+    threads: int | None,
 ) -> None:
     """Merge an index's segments and let go of what was deleted. Searches go on meanwhile.
 
@@ -43,7 +52,7 @@ def compact(
 
     if language and not bm25:
         raise click.BadParameter("--language belongs to --bm25")
-    with Index.open(folder) as opened, progress_bars() as progress:
+    with Index.open(folder, model=model, timeout=timeout) as opened, progress_bars() as progress:
         if bm25 and opened.stats().bm25 is None:
             opened.add_bm25(options.bm25_of(language), threads=threads, progress=progress)
             note(f"counted the words of {counted(len(opened), 'document')}")
@@ -52,14 +61,13 @@ def compact(
             note(f"made the single vectors of {counted(len(opened), 'document')}")
         done = opened.compact(retrain=retrain, threads=threads, progress=progress)
     if done.retrained:
-        note(f"encoded and compressed {counted(done.retrained, 'document')} anew")
-    if not done.merges:
+        did = f"encoded and compressed {counted(done.retrained, 'document')} anew"
+    elif done.merges:
+        did = f"merged {counted(done.segments_before, 'segment')} into {done.segments_after:,}"
+    else:
         click.echo(f"nothing to merge: {folder} has {counted(done.segments_after, 'segment')}")
         return
-    click.echo(
-        f"merged {counted(done.segments_before, 'segment')} into {done.segments_after:,}; "
-        f"{counted(done.deleted, 'deleted document')} gone"
-    )
+    click.echo(f"{did}; {counted(done.deleted, 'deleted document')} gone")
 
 
 @click.command(cls=options.Command)

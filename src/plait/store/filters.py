@@ -165,7 +165,7 @@ def _name(key: str, where: str, known: tuple[str, ...]) -> str:
     if key.startswith("$"):
         raise InvalidFilter(
             where,
-            f"unknown operator {key!r}, expected is one of {' '.join(known)} "
+            f"has the unknown operator {key!r}; known are {' '.join(known)} "
             f"(a field of that name is written {'$' + key!r})",
         )
     return _string(key, where)

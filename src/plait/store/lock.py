@@ -44,7 +44,7 @@ def begin(connection: sqlite3.Connection, folder: Path, timeout: float | None) -
                 left = end - time.monotonic()
                 if left <= 0:
                     raise IndexLocked(
-                        f"{folder} is being written to by {_holder(folder)}; waited {timeout:g} seconds"
+                        f"{folder} is being written to by {_holder(folder)}; waited {timeout:g} s"
                     ) from error
             time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)

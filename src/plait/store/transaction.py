@@ -48,8 +48,7 @@ class Transactions:
         timeout = lock.LOCK_TIMEOUT if options.timeout is None else options.timeout
         if not self._lock.acquire(timeout=timeout):
             raise IndexLocked(
-                f"{self._folder} is being written to by another thread of this process; "
-                f"waited {timeout:g} seconds"
+                f"{self._folder} is being written to by another thread of this process; waited {timeout:g} s"
             )
         try:
             if self._writer is None:
