@@ -32,6 +32,22 @@ def test_compact_retrains(plait, own):
     assert plait("search", own, "bread and flour", "--json").lines == before
 
 
+def test_compact_says_what_only_retraining_merges(plait, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("plait.store.choice.MIN_CODEC_TOKENS", 20)
+    monkeypatch.setattr("plait.store.choice.RETRAIN_FACTOR", 2)
+    new = tmp_path / "new"
+    assert plait("index", corpus, "-o", new).code == 0
+    assert plait("compact", new).err == ""
+    more = [{"_id": f"more {n}", "text": f"Rivers of the north carry salt and ice, {n}."} for n in range(30)]
+    assert plait("add", new, write_lines(tmp_path / "more.jsonl", more)).code == 0
+    assert inspected(plait, new)["codecs"] == 2
+    done = plait("compact", new)
+    assert "has 2 codecs" in done.err
+    assert "--retrain" in done.err
+    assert plait("compact", new, "--retrain").err == ""
+    assert (inspected(plait, new)["codecs"], inspected(plait, new)["segments"]) == (1, 1)
+
+
 def test_compact_adds_single_vectors(plait, corpus, tmp_path):
     new = tmp_path / "new"
     assert plait("index", corpus, "-o", new, "--no-bi-encoder").code == 0

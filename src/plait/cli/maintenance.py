@@ -60,6 +60,12 @@ def compact(
             opened.add_bi_encoder(threads=threads, progress=progress)
             note(f"made the single vectors of {counted(len(opened), 'document')}")
         done = opened.compact(retrain=retrain, threads=threads, progress=progress)
+        after = opened.stats()
+    if after.codecs > 1 and after.encoder:
+        note(
+            f"{folder} has {after.codecs} codecs, each with segments of its own: --retrain encodes all texts "
+            f"again and makes one, which fits better and is faster to search"
+        )
     if done.retrained:
         did = f"encoded and compressed {counted(done.retrained, 'document')} anew"
     elif done.merges:

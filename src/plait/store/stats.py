@@ -24,6 +24,7 @@ class IndexStats:
         level: of the scaled codec: "compact", "balanced" or "precise"; None for the residual codec.
         nbits: bits per dimension of the residual codec; None for the scaled codec.
         centroids: of the newest codec; None while the index keeps the original vectors.
+        codecs: trained ones that segments have; a search looks for candidates once for each.
         calibrated_on: documents the index had when ``recall_target`` was measured; None if it never was.
         encoder: name of the encoder, None for an index of the caller's own vectors.
         bm25: the language whose stems are counted, "words" without stems; None if the index has no BM25.
@@ -46,6 +47,7 @@ class IndexStats:
     level: str | None
     nbits: int | None
     centroids: int | None
+    codecs: int
     calibrated_on: int | None
     encoder: str | None
     bm25: str | None
@@ -76,6 +78,7 @@ def stats(snapshot: Snapshot) -> IndexStats:
         level=snapshot.settings.get("level"),
         nbits=snapshot.settings.get("nbits"),
         centroids=next((codec.ncentroids for codec in reversed(codecs) if codec.ncentroids), None),
+        codecs=len({row.codec for row in snapshot.segment_rows if snapshot.codec(row.codec) is not None}),
         calibrated_on=(snapshot.settings.get("calibration") or {}).get("documents"),
         encoder=encoder["name"] if encoder else None,
         bm25=_stems(snapshot.settings.get("bm25")),
