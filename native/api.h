@@ -113,6 +113,7 @@ struct AssignGroupedArgs {
     const float* scales;
     const int64_t* offsets;  // the groups' centroids: ascending from 0
     int64_t nprobe;
+    float margin;  // of the heads' scores, for a quantised vector of length 1
     int64_t dim;
     uint32_t* codes;
 };

@@ -41,6 +41,8 @@ public:
     }
 
 private:
+    static constexpr uint32_t kNone = UINT32_MAX;
+
     void set_lanes(int64_t count) { query_.packed.lanes = round_up(count, 16); }
 
     // The groups to search for some of the block's vectors.
@@ -55,17 +57,37 @@ private:
             job.table = table_.data() + head * lanes;
             multiply_tile<DotBytes, tile.value>(job, heads_.tile(head, tile.value), heads_.stride(), query_.packed);
         });
-        return top_centroids({table_.data(), args_.ngroups, lanes, count, args_.nprobe,
-                              probes_.data() + first * args_.nprobe});
+        uint32_t* probes = probes_.data() + first * args_.nprobe;
+        const Status status = top_centroids({table_.data(), args_.ngroups, lanes, count, args_.nprobe, probes});
+        for (int64_t lane = 0; lane < count; ++lane)
+            drop_far(lane, length(values_.data() + (first + lane) * width_), probes + lane * args_.nprobe);
+        return status;
+    }
+
+    float length(const DotBytes::Query* values) const {
+        int32_t sum = 0;
+        for (int64_t d = 0; d < args_.dim; ++d) sum += values[d] * values[d];
+        return __builtin_sqrtf(static_cast<float>(sum));
+    }
+
+    // Leaves out the groups of one vector whose heads are much farther than the nearest.
+    void drop_far(int64_t lane, float length, uint32_t* probes) const {
+        const int16_t* table = table_.data() + lane;
+        const int64_t lanes = query_.packed.lanes;
+        const float least = table[probes[0] * lanes] - args_.margin * length;
+        for (int64_t i = 1; i < args_.nprobe; ++i)
+            if (table[probes[i] * lanes] < least) probes[i] = kNone;
     }
 
     // Counting sort: members_[ends_[g - 1]:ends_[g]] are the vectors that search group g.
     void sort_by_group(int64_t count) {
         const int64_t pairs = count * args_.nprobe;
         for (int64_t group = 0; group <= args_.ngroups; ++group) ends_[group] = 0;
-        for (int64_t i = 0; i < pairs; ++i) ++ends_[probes_[i] + 1];
+        for (int64_t i = 0; i < pairs; ++i)
+            if (probes_[i] != kNone) ++ends_[probes_[i] + 1];
         for (int64_t group = 0; group < args_.ngroups; ++group) ends_[group + 1] += ends_[group];
-        for (int64_t i = 0; i < pairs; ++i) members_[ends_[probes_[i]]++] = static_cast<int32_t>(i / args_.nprobe);
+        for (int64_t i = 0; i < pairs; ++i)
+            if (probes_[i] != kNone) members_[ends_[probes_[i]]++] = static_cast<int32_t>(i / args_.nprobe);
     }
 
     void search(int64_t group, const int32_t* members, int64_t count) {

@@ -21,7 +21,8 @@ nb::object assign(const Kernels& kernels, const Array& vectors, const Array& cen
 }
 
 nb::object assign_grouped(const Kernels& kernels, const Array& vectors, const Array& heads8, const Array& head_scale,
-                          const Array& centroids8, const Array& scales, const Array& offsets, int64_t nprobe) {
+                          const Array& centroids8, const Array& scales, const Array& offsets, int64_t nprobe,
+                          double margin) {
     const auto v = view<float>(vectors, "vectors", 2);
     const auto heads = view<uint8_t>(heads8, "heads8", 2);
     const auto head = view<float>(head_scale, "head_scale", 1);
@@ -38,13 +39,14 @@ nb::object assign_grouped(const Kernels& kernels, const Array& vectors, const Ar
             "centroids8 must have between 1 and 2**31 - 1 rows, got " + std::to_string(centroids.rows));
     require(nprobe >= 1 && nprobe <= heads.rows,
             "nprobe must be between 1 and the number of heads, got " + std::to_string(nprobe));
+    require(margin >= 0, "margin must be at least 0, got " + std::to_string(margin));
     bool ascending = groups.data[0] == 0 && groups.data[heads.rows] == centroids.rows;
     for (int64_t group = 0; group < heads.rows; ++group)
         ascending = ascending && groups.data[group] < groups.data[group + 1];
     require(ascending, "group_offsets must ascend from 0 to the number of centroids, and no group may be empty");
     Result<uint32_t> codes(v.rows);
     plait::AssignGroupedArgs args{v.data,     v.rows,      heads.data, head.data, heads.rows, centroids.data,
-                                  scale.data, groups.data, nprobe,     v.columns, codes.data()};
+                                  scale.data, groups.data, nprobe,     static_cast<float>(margin), v.columns, codes.data()};
     call(kernels.assign_grouped, args, {});
     return codes.release({extent(v.rows)});
 }
@@ -69,7 +71,8 @@ void bind_centroids(Class& kernels) {
     kernels
         .def("assign", &assign, arg("vectors"), arg("centroids8"), arg("scales"))
         .def("assign_grouped", &assign_grouped, arg("vectors"), arg("heads8"), arg("head_scale"), arg("centroids8"),
-             arg("scales"), arg("group_offsets"), arg("nprobe"))
+             arg("scales"), arg("group_offsets"), arg("nprobe"),
+             arg("margin"))
         .def("sum_by_centroid", &sum_by_centroid, arg("vectors"), arg("codes"), arg("ncentroids"));
 }
 

@@ -68,7 +68,8 @@ class Case:
             "head_scale": self.centroid_scales[offsets[:-1]] * np.float32(0.02),
             "scales": self.centroid_scales,
             "group_offsets": offsets,
-            "nprobe": min(2, len(offsets) - 1),
+            "nprobe": min(3, len(offsets) - 1),
+            "margin": 2.0,
         }
         return self._arguments("vectors centroids8", grouped | changes)
 

@@ -159,9 +159,10 @@ void score_centroids(int64_t dim, int64_t nq) {
     Exact<int64_t> offsets(ngroups + 1);
     for (int64_t group = 0; group < ngroups; ++group) offsets.data[group] = group;
     offsets.data[ngroups] = ncentroids;
+    const float margin = static_cast<float>(below(1000)) / 100;
     on_every_isa("assign_grouped", codes, [&](const Kernels& k) {
         return k.assign_grouped({vectors.data, count, centroids.data, scales.data, ngroups, centroids.data,
-                                 scales.data, offsets.data, searched, dim, codes.data});
+                                 scales.data, offsets.data, searched, margin, dim, codes.data});
     });
     table.randomise();
     const int64_t nprobe = below(ncentroids + 1);

@@ -134,7 +134,8 @@ def test_a_hit_unpacks_to_the_triple(small):
 def test_many_query_tokens_and_one(shared_index, documents):
     long_query = np.concatenate([documents[place] for place in range(12)])
     with plait.Index.open(shared_index) as index:
-        assert index.search(documents[7][:1], 1)[0].score == pytest.approx(1, abs=0.05)
+        best = [index.search(documents[place][:1], 1)[0].score for place in range(60)]
+        assert np.mean(np.abs(np.array(best) - 1) < 0.05) > 0.85
         assert len(index.search(long_query, 5)) == 5
 
 

@@ -116,9 +116,12 @@ class ResidualCodec:
         order = rng.permutation(len(vectors))
         held_out = order[: min(HELD_OUT, max(1, len(vectors) // 20))]
         training = order[len(held_out) :] if len(vectors) - len(held_out) >= ncentroids else order
-        training = np.sort(training[: SAMPLE_PER_CENTROID * ncentroids])
         centroids = fit_centroids(
-            vectors[training], ncentroids, seed=seed, threads=threads, progress=progress
+            vectors[training[: SAMPLE_PER_CENTROID * ncentroids]],
+            ncentroids,
+            seed=seed,
+            threads=threads,
+            progress=progress,
         )
         centroids = centroids.astype(np.float16).astype(np.float32)
         return cls(centroids, *fit_buckets(vectors[np.sort(held_out)], centroids, nbits, threads))

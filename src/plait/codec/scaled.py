@@ -149,11 +149,12 @@ class ScaledCodec:
         size = row_bytes or level_bytes(level, vectors.shape[1])
         ncentroids = min(centroid_count(ntokens or len(vectors), 8 * size / vectors.shape[1]), len(vectors))
         order = rng.permutation(len(vectors))
-        chosen = np.sort(order[: SAMPLE_PER_CENTROID * ncentroids])
-        training = vectors[chosen] if len(chosen) < len(vectors) else vectors
+        training = vectors[order[: SAMPLE_PER_CENTROID * ncentroids]]
         centroids = fit_centroids(training, ncentroids, seed=seed, threads=threads, progress=progress)
         sample = np.ascontiguousarray(vectors[np.sort(order[:DETAIL_SAMPLE])])
-        rotation, variances = detail_basis(sample, centroids[Assigner.of(centroids)(sample, threads)])
+        rotation, variances = detail_basis(
+            sample, centroids[Assigner.of(centroids, threads)(sample, threads)]
+        )
         bits = allocate(variances, size)
         coded = np.arange(len(variances)) < sum(bits)
         untrained = cls(

@@ -180,6 +180,7 @@ def assign_grouped(
     scales: F32,
     group_offsets: Array,
     nprobe: int,
+    margin: float,
 ) -> npt.NDArray[np.uint32]:
     """Nearest centroid among the groups whose heads are nearest, in int8.
 
@@ -191,7 +192,9 @@ def assign_grouped(
         scales: f32 ``[ncentroids]``.
         group_offsets: i64 ``[ngroups + 1]``: group ``g`` owns ``centroids8[offsets[g]:offsets[g + 1]]``,
             at least one.
-        nprobe: groups searched for each vector: those of ``top_centroids`` of the heads' table.
+        nprobe: groups searched for each vector at most: those of ``top_centroids`` of the heads' table.
+        margin: of them only those that the table has at most this, times the length of the quantised vector,
+            below the best; infinity leaves none out.
 
     Returns:
         u32 ``[n]``: the first centroid of those groups with the largest ``f32(integer dot) * scale``.
@@ -203,9 +206,11 @@ def assign_grouped(
         quantised = quantise_rows(vectors[start : start + 1024])[0]
         table = centroid_scores(quantised, heads8, head_scale)
         searched = np.zeros((len(quantised), len(heads8)), dtype=bool)
-        np.put_along_axis(
-            searched, top_centroids(table, len(quantised), nprobe).astype(np.int64), True, axis=1
-        )
+        probes = top_centroids(table, len(quantised), nprobe).astype(np.int64)
+        np.put_along_axis(searched, probes, True, axis=1)
+        own = table[:, : len(quantised)].T
+        length = np.sqrt((quantised.astype(np.int32) ** 2).sum(axis=1, dtype=np.int32).astype(np.float32))
+        searched &= own >= (own.max(axis=1) - np.float32(margin) * length)[:, None]
         scores = (quantised.astype(np.int32) @ rows.T).astype(np.float32) * scales
         best[start : start + 1024] = np.where(searched[:, group], scores, -np.inf).argmax(axis=1)
     return best

@@ -125,12 +125,12 @@ class CodecChoice:
 
     def _train(self, ntokens: int, *, alone: bool = False) -> Choice:
         """A codec for so many tokens: the new ones and those that have none; trained on others too or not."""
-        new = self.sample() if self.sample else np.concatenate([chunk.vectors for chunk in self.held])
+        new = self.sample() if self.sample else _joined([chunk.vectors for chunk in self.held])
         apart = self._stored(MAX_TRAINING_TOKENS, exact=True)
-        fresh = np.concatenate([apart, new])
+        fresh = _joined([apart, new])
         most = max(len(fresh), min(MAX_TRAINING_TOKENS, ntokens // TOKENS_PER_SAMPLE))
         older = self._stored(0 if alone else most, exact=False)
-        codec = self._fit(np.concatenate([older, fresh]), ntokens)
+        codec = self._fit(_joined([older, fresh]), ntokens)
         number = self.writer.list_codec(codec, ntokens)
         self._compress_exact_segments(number, codec)
         return number, codec
@@ -175,6 +175,12 @@ class CodecChoice:
                 with writer.new_segment(number, codec) as rewritten:
                     rewritten.compress(segment, alive.astype(np.uint32), writer.options.threads)
                     writer.finish(rewritten, np.array(segment.pids[alive]))
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    """All rows; not copied if one part has them all, which may be a gigabyte."""
+    filled = [part for part in parts if len(part)] or parts[:1]
+    return filled[0] if len(filled) == 1 else np.concatenate(filled)
 
 
 def _outgrown(codec: CodecRow, tokens: int) -> bool:
