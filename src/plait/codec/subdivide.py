@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait import kernels
-from plait.codec.kmeans import Assigner, normalise, quantise_centroids
+from plait.codec.kmeans import normalise, quantise_centroids
 from plait.codec.scaled import ScaledCodec
 from plait.threads import map_threads, row_blocks
 from plait.types import FloatArray, offsets_of
@@ -25,9 +25,10 @@ TOKENS_PER_CHILD = 96
 #: Children are made when a centroid has, on average, at least so many of them.
 MIN_CHILDREN = 4
 #: Vectors that each child is trained on, at most, and rounds of k-means.
-SAMPLE_PER_CHILD, ROUNDS = 24, 3
-#: Centroids of a group whose children are searched for the nearest one.
-PARENTS_SEARCHED = 3
+SAMPLE_PER_CHILD, ROUNDS = 24, 4
+#: The nearest child is looked for among those of the token's centroid and of the centroids nearest to that
+#: one in its group, so many in all.
+PARENTS_SEARCHED = 6
 TOKENS_PER_BLOCK = 131_072
 BLOCKS_PER_REST = 32
 #: Tokens whose groups are gone through together.
@@ -98,9 +99,13 @@ def subdivide(
         group, places = member
         begin, end = codec.group_offsets[group : group + 2]
         family = _Family(codec, int(begin), counts[begin:end], np.random.default_rng((seed, group)))
-        rows, scales = family.train(places, batch.codes, decode)
+        parents = batch.codes[places].astype(np.int64) - begin
+        order = np.argsort(parents, kind="stable")
+        places, parents = places[order], parents[order]
+        rows, scales = family.train(places, parents, decode)
         for block in row_blocks(len(places), TOKENS_PER_BLOCK):
-            found[places[block]] = firsts[begin] + family.nearest(decode(places[block]), rows, scales)
+            nearest = family.nearest(decode(places[block]), parents[block], rows, scales)
+            found[places[block]] = firsts[begin] + nearest
         return rows, scales
 
     parts: list[tuple[npt.NDArray[np.uint8], FloatArray]] = []
@@ -150,51 +155,73 @@ def _batches(codec: ScaledCodec, codes: npt.NDArray[np.uint16], per_code: Number
 
 
 class _Family:
-    """The children of one group of centroids."""
+    """The children of one group of centroids; these are numbered from 0 within the group."""
 
-    def __init__(
-        self, codec: ScaledCodec, first: int, counts: npt.NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
-        parents = slice(first, first + len(counts))
-        self.first = first
+    def __init__(self, codec: ScaledCodec, first: int, counts: Numbers, rng: np.random.Generator) -> None:
+        own = slice(first, first + len(counts))
         self.counts = counts
         self.rng = rng
-        self.parents = codec.centroids[parents]
-        self.parent_scales = codec.centroid_scales[parents]
-        self.offsets = offsets_of(counts)
+        self.parents = codec.centroids[own].astype(np.float32) - kernels.CENTROID_ZERO
+        self.scales = codec.centroid_scales[own]
+        offsets = offsets_of(counts)
+        self.offsets = offsets
+        #: For each centroid the children that its tokens may have, ascending.
+        self.choices = [
+            np.concatenate([np.arange(*offsets[parent : parent + 2]) for parent in np.sort(near)])
+            for near in self._near()
+        ]
+
+    def _near(self) -> Numbers:
+        """i64 ``[ncentroids, at most PARENTS_SEARCHED]``: each centroid itself and those nearest to it."""
+        # Sums of products of whole numbers below 2**24: exact, in whatever order they are added.
+        cosines = self.parents @ self.parents.T * self.scales
+        np.fill_diagonal(cosines, np.inf)
+        return np.argsort(-cosines, axis=1, kind="stable")[:, :PARENTS_SEARCHED]
 
     def train(
-        self, tokens: npt.NDArray[np.int64], codes: npt.NDArray[np.uint16], decode: Decode
+        self, tokens: Numbers, parents: Numbers, decode: Decode
     ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-        """k-means that begins with random members of each centroid."""
+        """k-means that begins with random members of each centroid.
+
+        Args:
+            tokens: places i64 ``[n]`` of the group's tokens, in the order of their centroids.
+            parents: i64 ``[n]``, these centroids.
+            decode: gives vectors.
+        """
         total = int(self.counts.sum())
         most = SAMPLE_PER_CHILD * total
-        chosen = tokens if len(tokens) <= most else np.sort(self.rng.choice(tokens, most, replace=False))
-        vectors = decode(chosen)
-        children = self._begin(vectors, codes[chosen].astype(np.int64) - self.first)
+        if len(tokens) > most:
+            chosen = np.sort(self.rng.choice(len(tokens), most, replace=False))
+            tokens, parents = tokens[chosen], parents[chosen]
+        vectors = decode(tokens)
+        children = self._begin(vectors, parents)
         for _ in range(ROUNDS):
             rows, scales = quantise_centroids(children)
-            sums, sizes = kernels.sum_by_centroid(vectors, self.nearest(vectors, rows, scales), total)
+            sums, sizes = kernels.sum_by_centroid(
+                vectors, self.nearest(vectors, parents, rows, scales), total
+            )
             # A child that nobody chose stays where it is.
             children = normalise(np.where(sizes[:, None] > 0, sums, children).astype(np.float32))
         return quantise_centroids(children)
 
-    def _begin(self, vectors: FloatArray, parents: npt.NDArray[np.int64]) -> FloatArray:
+    def _begin(self, vectors: FloatArray, parents: Numbers) -> FloatArray:
         """Members of each centroid at random, or itself where it has too few: f32 ``[nchildren, width]``."""
-        scaled = (self.parents.astype(np.float32) - kernels.CENTROID_ZERO) * self.parent_scales[:, None]
-        children = np.repeat(scaled, self.counts, axis=0)
+        children = np.repeat(self.parents * self.scales[:, None], self.counts, axis=0)
         order = self.rng.permutation(len(vectors))
         order = order[np.argsort(parents[order], kind="stable")]
         sizes = np.bincount(parents, minlength=len(self.counts))
         rank = np.arange(len(order)) - np.repeat(offsets_of(sizes)[:-1], sizes)
-        chosen = order[rank < np.repeat(self.counts, sizes)]
-        places = self.offsets[parents[order]] + rank
-        children[places[rank < np.repeat(self.counts, sizes)]] = vectors[chosen]
+        taken = rank < np.repeat(self.counts, sizes)
+        children[(self.offsets[parents[order]] + rank)[taken]] = vectors[order[taken]]
         return normalise(children)
 
     def nearest(
-        self, vectors: FloatArray, rows: npt.NDArray[np.uint8], scales: FloatArray
+        self, vectors: FloatArray, parents: Numbers, rows: npt.NDArray[np.uint8], scales: FloatArray
     ) -> npt.NDArray[np.uint32]:
-        """u32 ``[n]``: the nearest child of the nearest few centroids of the group."""
-        assigner = Assigner.grouped(rows, scales, self.parents, self.parent_scales, self.offsets)
-        return assigner(vectors, 1, min(PARENTS_SEARCHED, len(self.counts)))
+        """u32 ``[n]``: the nearest child that each vector may have; ``parents`` i64 ``[n]`` ascends."""
+        found = np.empty(len(vectors), dtype=np.uint32)
+        bounds = np.searchsorted(parents, np.arange(len(self.counts) + 1))
+        for parent in np.flatnonzero(np.diff(bounds)):
+            own, choice = slice(*bounds[parent : parent + 2]), self.choices[parent]
+            found[own] = choice[kernels.assign(vectors[own], rows[choice], scales[choice])]
+        return found
