@@ -20,7 +20,7 @@ from plait.store import Segment
 from plait.types import FloatArray
 
 #: So many times ``nprobe`` lists are ranked for each token.
-DEPTH = 2
+DEPTH = 3
 #: Children are looked for below one centroid for so many lists wanted (decision 0012).
 PARENT_SHARE = 2
 #: What a document can get from all query tokens together, in the whole steps that the kernel adds up.
@@ -29,7 +29,7 @@ TOTAL_GAIN = 65_000
 MOST_TOKENS = 65_000
 #: Documents that a token's lists do not hold are thought to be so much further from it than the nearest
 #: list left out, in cosine.
-UNMET = np.float32(0.05)
+UNMET = np.float32(0.1)
 #: Query tokens that the int8 kernels score for half the price of more, and how similar tokens are merged
 #: until so few are left.
 LANES = 16
