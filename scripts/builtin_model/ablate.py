@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from builtin_model.bm25 import Bm25
 from builtin_model.cache import CHUNK, FROZEN, features
 from builtin_model.network import Network
-from builtin_model.train import QUICK, Model, advance, read_pools, set_up, validate
+from builtin_model.train import QUICK, TEACHER, Model, advance, read_pools, set_up, validate
 
 HARD = 3
 """Mined negatives of a query, each of which goes through the network."""
@@ -43,6 +43,7 @@ class Variant:
         dim: leading axes of the projection.
         augment: queries are filled with [MASK], in training and validation.
         labels: the labels' share of the target, less the teacher's.
+        teacher: weights of its features; ``teach.py`` adds those after the third.
         frozen: lower layers that are not trained.
         negatives: "near" (neighbourhoods of 16 queries), "random" (the same pairs dealt anew within their
             source) or "mined" (a fourth of the queries, each with HARD mined negatives).
@@ -53,6 +54,7 @@ class Variant:
     dim: int = 128
     augment: bool = False
     labels: float = 0.25
+    teacher: tuple[float, ...] = TEACHER
     frozen: int = FROZEN
     negatives: str = "near"
     cache: str = "cache"
@@ -206,7 +208,7 @@ def run(variant: Variant, options: argparse.Namespace, cached: int) -> dict[str,
     began = time.process_time()
     *_, optimiser, rates = set_up(model, options.lr, options.head_lr, options.batches)
     for batch in batches:
-        advance(model, batch, variant.labels, options.pooled, optimiser)
+        advance(model, batch, variant.labels, options.pooled, variant.teacher, optimiser)
         rates.step()
     trained = time.process_time() - began
     row = validate(model, read_pools(work, quick=True, folder=variant.cache))

