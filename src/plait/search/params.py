@@ -48,7 +48,10 @@ class SearchParams:
 
     @classmethod
     def for_k(cls, k: int, documents: int = 10_000, effort: float = 1.0, share: float = 1.0) -> SearchParams:
-        """Values that find the best ``k`` with a search recall of .98 or more (decisions 0006 and 0012).
+        """Values that find the best ``k``.
+
+        Search recall is .98 or more up to 100,000 documents, about .96 at a million and .93 at ten (decision
+        0012, docs/benchmarks.md).
 
         Args:
             k: hits wanted.
