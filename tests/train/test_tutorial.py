@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 SMALLER = {
     "frozen_layers = 5": "frozen_layers = 0",
     "learning_rate = 1e-4": "learning_rate = 2e-3",
-    "epochs = 1": "steps = 40",
+    "epochs = 2": "steps = 40",
     "query_length = 48": "query_length = 16",
     "document_length = 160": "document_length = 40",
     "batch_size = 32": "batch_size = 8",
