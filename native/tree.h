@@ -59,9 +59,10 @@ private:
         });
         uint32_t* probes = probes_.data() + first * args_.nprobe;
         const Status status = top_centroids({table_.data(), args_.ngroups, lanes, count, args_.nprobe, probes});
+        if (status.fault != Fault::none) return status;
         for (int64_t lane = 0; lane < count; ++lane)
             drop_far(lane, length(values_.data() + (first + lane) * width_), probes + lane * args_.nprobe);
-        return status;
+        return kDone;
     }
 
     float length(const DotBytes::Query* values) const {

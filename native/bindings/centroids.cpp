@@ -45,8 +45,9 @@ nb::object assign_grouped(const Kernels& kernels, const Array& vectors, const Ar
         ascending = ascending && groups.data[group] < groups.data[group + 1];
     require(ascending, "group_offsets must ascend from 0 to the number of centroids, and no group may be empty");
     Result<uint32_t> codes(v.rows);
-    plait::AssignGroupedArgs args{v.data,     v.rows,      heads.data, head.data, heads.rows, centroids.data,
-                                  scale.data, groups.data, nprobe,     static_cast<float>(margin), v.columns, codes.data()};
+    plait::AssignGroupedArgs args{v.data,         v.rows,     heads.data,  head.data, heads.rows,
+                                  centroids.data, scale.data, groups.data, nprobe,    static_cast<float>(margin),
+                                  v.columns,      codes.data()};
     call(kernels.assign_grouped, args, {});
     return codes.release({extent(v.rows)});
 }
@@ -71,8 +72,7 @@ void bind_centroids(Class& kernels) {
     kernels
         .def("assign", &assign, arg("vectors"), arg("centroids8"), arg("scales"))
         .def("assign_grouped", &assign_grouped, arg("vectors"), arg("heads8"), arg("head_scale"), arg("centroids8"),
-             arg("scales"), arg("group_offsets"), arg("nprobe"),
-             arg("margin"))
+             arg("scales"), arg("group_offsets"), arg("nprobe"), arg("margin"))
         .def("sum_by_centroid", &sum_by_centroid, arg("vectors"), arg("codes"), arg("ncentroids"));
 }
 

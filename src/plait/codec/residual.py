@@ -228,7 +228,7 @@ def fit_buckets(
     Quantiles of all residual components: borders at ``i / 2**nbits``, weights at the middle of each
     bucket, ``(i + .5) / 2**nbits``.
     """
-    residuals = (vectors - centroids[Assigner.of(centroids)(vectors, threads)]).ravel()
+    residuals = (vectors - centroids[Assigner.of(centroids, threads)(vectors, threads)]).ravel()
     steps = np.arange(1 << nbits) / (1 << nbits)
     quantiles = np.quantile(residuals, np.concatenate([steps[1:], steps + 0.5 / (1 << nbits)]))
     quantiles = quantiles.astype(np.float32)
